@@ -1,0 +1,456 @@
+"""The only module that writes to disk: stage, write, flush, publish, replace, claim, lock.
+
+Laws: a file or a version is seen whole or not at all, whenever the process or the machine dies; no
+publishing call replaces what is there; a failed call leaves nothing of its own behind.
+
+Every primitive first calls `Disk.step`, so that a test can fail or kill at each of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbversion.errors import ConflictError, LostRaceError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+FROZEN_MODE = 0o444
+TEXT_MODE = 0o644
+STAGE_PREFIX = ".nbv-stage-"
+TEMP_PREFIX = ".nbv-tmp-"
+# Above this many files one syncfs is cheaper than an fsync each (915 fsyncs a second measured).
+SYNC_WHOLE_ABOVE = 64
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+_AT_FDCWD = -100
+# What a file system answers that has no such call, or not for these two files.
+_NO_SUCH_CALL = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
+_NO_LINKS = {*_NO_SUCH_CALL, errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES}
+
+
+def file_lock(path: Path, timeout: float) -> AbstractContextManager[object]:
+    """Return the lock that `Disk` uses by default: flock on a file that is never replaced."""
+    import filelock  # noqa: PLC0415  # 30-100 ms, and only writers need it
+
+    return filelock.FileLock(path, timeout=timeout)
+
+
+@dataclass(slots=True)
+class Disk:
+    """The disk that a project writes to.
+
+    Parameters
+    ----------
+    lock_factory : callable, optional
+        Makes the lock for a path and a timeout in seconds. Locks are for fairness only: nothing
+        here relies on one that holds.
+    """
+
+    lock_factory: Callable[[Path, float], AbstractContextManager[object]] = file_lock
+
+    def step(self, primitive: str, path: Path) -> None:
+        """Mark that `primitive` is about to touch `path`; tests inject faults here."""
+
+    # -- small text files ------------------------------------------------------------------
+
+    def make_folder(self, path: Path) -> None:
+        """Make `path` and its parents."""
+        if path.is_dir():
+            return
+        self.step("make_folder", path)
+        with _explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            self.sync_folder(path.parent)
+
+    def create(self, path: Path, data: bytes, *, mode: int = TEXT_MODE) -> bool:
+        """Write a whole new file; False, with nothing changed, when the name is taken."""
+        temporary = self._write_temporary(path, data, mode)
+        try:
+            self.step("create", path)
+            with _explained(path):
+                return _link_or_rename_new(temporary, path)
+        finally:
+            self._discard(temporary)
+            self.sync_folder(path.parent)
+
+    def replace(self, path: Path, data: bytes, *, mode: int = TEXT_MODE) -> None:
+        """Write a whole file over what is there; a reader sees the old or the new text."""
+        temporary = self._write_temporary(path, data, mode)
+        try:
+            self.step("replace", path)
+            with _explained(path):
+                os.replace(temporary, path)
+        except BaseException:
+            self._discard(temporary)
+            raise
+        self.sync_folder(path.parent)
+
+    def mark(self, path: Path) -> None:
+        """Make an empty file whose presence and time say something; not made durable."""
+        self.step("mark", path)
+        with _explained(path):
+            path.touch()
+
+    def remove(self, path: Path) -> None:
+        """Remove a file of ours; one that is gone already is fine."""
+        self.step("remove", path)
+        with contextlib.suppress(FileNotFoundError), _explained(path):
+            path.unlink()
+
+    def _write_temporary(self, path: Path, data: bytes, mode: int) -> Path:
+        self.make_folder(path.parent)
+        temporary = path.parent / f"{TEMP_PREFIX}{secrets.token_hex(8)}"
+        try:
+            self.step("write", temporary)
+            with _explained(path), open(_create(temporary, mode), "wb") as handle:
+                handle.write(data)
+                handle.flush()
+                self.step("fsync", temporary)
+                _fsync(handle.fileno())
+        except BaseException:
+            self._discard(temporary)
+            raise
+        return temporary
+
+    def _discard(self, temporary: Path) -> None:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+    # -- whole folders ---------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def stage(self, parent: Path) -> Iterator[Staging]:
+        """Make a hidden folder in `parent` to build a version in; it is gone afterwards.
+
+        Unless it was published, that is.
+        """
+        self.make_folder(parent)
+        folder = parent / f"{STAGE_PREFIX}{secrets.token_hex(8)}"
+        self.step("stage", folder)
+        with _explained(parent):
+            folder.mkdir()
+        staging = Staging(self, folder)
+        try:
+            yield staging
+        finally:
+            staging.close()
+            if folder.exists():
+                self.remove_tree(folder)
+
+    def publish(self, folder: Path, final: Path) -> None:
+        """Rename a flushed folder to its final place.
+
+        Raises
+        ------
+        ConflictError
+            When `final` exists, even as an empty folder; nothing is changed.
+        """
+        self.step("publish", final)
+        try:
+            with _explained(final):
+                _rename_new(folder, final)
+        except FileExistsError as exc:
+            raise ConflictError(
+                f"{final.name} exists already in {final.parent}; it was left as it is."
+            ) from exc
+        self.sync_folder(final.parent)
+
+    def exchange(self, folder: Path, final: Path) -> None:
+        """Put a flushed folder in the place of `final`, which then lies at `folder`."""
+        self.step("exchange", final)
+        with _explained(final):
+            if not _renameat2(folder, final, _RENAME_EXCHANGE):
+                # Two renames: a crash in between leaves the old folder whole under the aside name.
+                aside = final.parent / f"{STAGE_PREFIX}{secrets.token_hex(8)}"
+                os.rename(final, aside)
+                os.rename(folder, final)
+                os.rename(aside, folder)
+        self.sync_folder(final.parent)
+
+    def remove_tree(self, folder: Path) -> None:
+        """Remove a folder that this tool made."""
+        self.step("remove_tree", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def set_aside(self, path: Path, quarantine: Path) -> Path:
+        """Move `path` into the quarantine folder under a name of its own, and return that."""
+        self.make_folder(quarantine)
+        target = quarantine / f"{secrets.token_hex(4)}-{path.name.removeprefix(STAGE_PREFIX)}"
+        self.step("set_aside", path)
+        with _explained(path):
+            os.rename(path, target)
+        self.sync_folder(quarantine)
+        return target
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in `folder` durable."""
+        self.step("sync_folder", folder)
+        if os.name == "nt":
+            return
+        with _explained(folder):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(handle)
+            except OSError as exc:
+                # Some network file systems cannot flush a folder; they do so by themselves.
+                if exc.errno not in _NO_SUCH_CALL:
+                    raise
+            finally:
+                os.close(handle)
+
+    # -- writers among themselves ----------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self, path: Path, *, timeout: float = 30.0) -> Iterator[None]:
+        """Hold the lock at `path`, for fairness between writers.
+
+        Raises
+        ------
+        LostRaceError
+            When it is not free within `timeout` seconds.
+        """
+        self.make_folder(path.parent)
+        self.step("lock", path)
+        held = self.lock_factory(path, timeout)
+        try:
+            held.__enter__()
+        except TimeoutError as exc:
+            raise LostRaceError(
+                f"another writer has held {path.name} for {timeout:.0f} s; nothing was changed. "
+                "Try again, or look for a process that hangs."
+            ) from exc
+        except OSError as exc:
+            raise _storage_error(path, exc) from exc
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
+
+
+@dataclass(slots=True)
+class Staging:
+    """A hidden folder that becomes a version.
+
+    Parameters
+    ----------
+    disk : Disk
+    folder : Path
+    """
+
+    disk: Disk
+    folder: Path
+    _written: list[Path] = field(default_factory=list)
+    _filesystem: int = -1
+
+    def __post_init__(self) -> None:
+        # Opened before anything is written: write errors are reported to descriptors open then.
+        if sys.platform == "linux":
+            self._filesystem = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def close(self) -> None:
+        """Release what the staging holds; twice is fine."""
+        if self._filesystem >= 0:
+            os.close(self._filesystem)
+            self._filesystem = -1
+
+    def write(
+        self, path: str, blocks: Iterable[bytes | memoryview], *, mode: int = FROZEN_MODE
+    ) -> tuple[str, int]:
+        """Write one file below the folder in one pass, hashing what is written.
+
+        Returns
+        -------
+        sha256 : str
+            Bare.
+        size : int
+            In bytes.
+        """
+        target = self._place(path)
+        digest, size = hashlib.sha256(), 0
+        self.disk.step("write", target)
+        with _explained(target), open(_create(target, mode), "wb", buffering=0) as handle:
+            for block in blocks:
+                view = memoryview(block)
+                digest.update(view)
+                while view:
+                    view = view[handle.write(view) :]
+                size = handle.tell()
+        self._written.append(target)
+        return digest.hexdigest(), size
+
+    def link(self, existing: Path, path: str) -> bool:
+        """Give a frozen file a second name below the folder; False where that cannot be done."""
+        target = self._place(path)
+        self.disk.step("link", target)
+        try:
+            os.link(existing, target, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno in _NO_LINKS:
+                return False
+            raise _storage_error(target, exc) from exc
+        return True
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder below the folder."""
+        with _explained(self.folder):
+            (self.folder / path).mkdir(parents=True, exist_ok=True)
+
+    def flush(self) -> None:
+        """Make everything written so far durable, before it is published."""
+        self.disk.step("flush", self.folder)
+        with _explained(self.folder):
+            if len(self._written) > SYNC_WHOLE_ABOVE and _syncfs(self._filesystem):
+                return
+            for path in self._written:
+                handle = os.open(path, os.O_RDONLY)
+                try:
+                    _fsync(handle)
+                finally:
+                    os.close(handle)
+        for folder, _, _ in os.walk(self.folder):
+            self.disk.sync_folder(Path(folder))
+
+    def _place(self, path: str) -> Path:
+        target = self.folder / path
+        if "/" in path:
+            with _explained(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+
+def is_leftover(name: str) -> bool:
+    """Whether `name` is a staging folder or a temporary file of ours."""
+    return name.startswith((STAGE_PREFIX, TEMP_PREFIX))
+
+
+def _create(path: Path, mode: int) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), mode)
+
+
+def _fsync(handle: int) -> None:
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415  # not on Windows
+
+        # macOS's fsync stops at the drive's cache.
+        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(handle)
+
+
+def _link_or_rename_new(temporary: Path, path: Path) -> bool:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        try:
+            _rename_new(temporary, path)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _rename_new(source: Path, target: Path) -> None:
+    """Rename without replacing; plain rename(2) replaces even an empty folder silently."""
+    if os.name == "nt":
+        os.rename(source, target)
+    elif not _renameat2(source, target, _RENAME_NOREPLACE):
+        claim = target.parent / f"{TEMP_PREFIX}claim-{target.name}"
+        os.close(_create(claim, TEXT_MODE))
+        try:
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, "exists", str(target))
+            os.rename(source, target)
+        finally:
+            claim.unlink()
+
+
+def _renameat2(source: Path, target: Path, flags: int) -> bool:
+    """Call the system's atomic rename with flags; False where there is none."""
+    libc = _libc()
+    if libc is None:
+        return False
+    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        # RENAME_SWAP is 2 and RENAME_EXCL is 4 there.
+        mac_flags = 2 if flags == _RENAME_EXCHANGE else 4
+        done = libc.renamex_np(os.fsencode(source), os.fsencode(target), mac_flags)
+    elif hasattr(libc, "renameat2"):
+        done = libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags)
+    else:
+        return False
+    if done == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NO_SUCH_CALL:
+        return False
+    raise OSError(code, os.strerror(code), str(target))
+
+
+def _syncfs(handle: int) -> bool:
+    libc = _libc()
+    if handle < 0 or libc is None or not hasattr(libc, "syncfs"):
+        return False
+    if libc.syncfs(handle) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return True
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    if os.name == "nt":
+        return None
+    try:
+        return ctypes.CDLL(None, use_errno=True)
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn the system's error into one line that names the path; FileExistsError passes."""
+    try:
+        yield
+    except (FileExistsError, StorageError):
+        raise
+    except OSError as exc:
+        raise _storage_error(path, exc) from exc
+
+
+def _storage_error(path: Path, exc: OSError) -> StorageError:
+    hint = ""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        with contextlib.suppress(OSError):
+            free = shutil.disk_usage(_existing(path)).free
+            hint = f" ({free:,} bytes are free)"
+        hint += "; free some space and run the same command again"
+    elif exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        owner = _existing(path)
+        with contextlib.suppress(OSError):
+            hint = f" ({owner} has mode {stat.S_IMODE(owner.stat().st_mode):04o})"
+        hint += "; make the project folder writable"
+    return StorageError(
+        f"cannot write {path}: {exc.strerror or exc}{hint}. Nothing that was there was changed."
+    )
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

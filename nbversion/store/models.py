@@ -1,0 +1,231 @@
+"""Model versions: freeze what a run produced, find one, publish a pre-release as a release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nbversion import names
+from nbversion.errors import ConflictError, FormatError, NotFoundError
+from nbversion.formats.json_text import dump_json, parse_json
+from nbversion.formats.manifest import MANIFEST, MODEL_CARD, Manifest
+from nbversion.names import Version
+from nbversion.store.folder import MODELS
+from nbversion.store.frozen import Freezer, FrozenVersion, load_version
+from nbversion.store.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from nbversion.formats.registry import Registry
+    from nbversion.store.folder import ProjectFolder
+
+METRICS = "metrics.json"
+PARAMS = "params.json"
+_RACES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelContent:
+    """What a new model version consists of.
+
+    Parameters
+    ----------
+    items : mapping
+        The model's own file or files, by name, as for `Source`.
+    metrics, params : mapping
+        Names and values only.
+    run_id : str or None
+    notes : str
+    details : mapping
+        Further keys for the manifest: the serializer, the object's type.
+    card : callable
+        Makes the first model card's text from the version's name.
+    """
+
+    items: Mapping[str, Path | bytes]
+    metrics: Mapping[str, Any]
+    params: Mapping[str, Any]
+    run_id: str | None
+    details: Mapping[str, Any]
+    card: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The model versions of a project; which of them serves is the registry's business.
+
+    Parameters
+    ----------
+    project : ProjectFolder
+    """
+
+    project: ProjectFolder
+
+    def versions(self, model: str) -> list[Version]:
+        """Return the versions that have a folder with a manifest, oldest first."""
+        base = self.project.root / MODELS / model
+        found = []
+        if base.is_dir():
+            for folder in base.iterdir():
+                version = _version_or_none(folder.name)
+                if version is not None and (folder / MANIFEST).is_file():
+                    found.append(version)
+        return sorted(found)
+
+    def load(self, model: str, version: str) -> FrozenVersion:
+        """Return one version.
+
+        Raises
+        ------
+        NotFoundError
+            When its folder has no manifest; the message says what to do.
+        FormatError
+            When the manifest cannot be read or is that of another version.
+        """
+        folder = self.project.model_folder(model, version)
+        try:
+            frozen = load_version(self.project, folder)
+        except NotFoundError:
+            raise NotFoundError(
+                f"{folder} has no {MANIFEST}, so its bytes cannot be verified. Nothing was changed; "
+                f"register its model file with: %%trackrun NAME --model {model}=PATH --version "
+                "vX.Y.Z"
+            ) from None
+        manifest = frozen.manifest
+        if (manifest.kind, manifest.name, manifest.version) != ("model", model, version):
+            raise FormatError(
+                f"{frozen.manifest_path} is the manifest of {manifest.reference}, not of "
+                f"{names.model_ref(model, version)}. It was left untouched."
+            )
+        return frozen
+
+    def values(self, frozen: FrozenVersion, file: str) -> dict[str, Any]:
+        """Return the names and values of a version's metrics.json or params.json, verified."""
+        if not any(one.path == file for one in frozen.manifest.files):
+            return {}
+        return parse_json(frozen.read(file), f"{frozen.manifest.folder}/{file}")
+
+    def used(self, model: str, registry: Registry | None) -> list[Version]:
+        """Return every version that was ever used: folders, and what the registry names."""
+        listed = [Version(one.version) for one in registry.versions] if registry else []
+        return sorted({*self.versions(model), *listed, *self._bare_folders(model)})
+
+    def _bare_folders(self, model: str) -> list[Version]:
+        base = self.project.root / MODELS / model
+        if not base.is_dir():
+            return []
+        found = [_version_or_none(one.name) for one in base.iterdir() if one.is_dir()]
+        return [one for one in found if one is not None]
+
+    def freeze(
+        self,
+        model: str,
+        content: ModelContent,
+        *,
+        version: str | None,
+        registry: Registry | None,
+    ) -> FrozenVersion:
+        """Freeze a model as `version`, or as the next ``-dev.N``.
+
+        Raises
+        ------
+        ConflictError
+            When the asked version was ever used.
+        """
+        for _ in range(_RACES):
+            used = self.used(model, registry)
+            if version is not None and Version(version) in used:
+                raise taken(model, version)
+            chosen = version or str(names.next_dev_version(used))
+            older = self.versions(model)
+            base = self.load(model, str(older[-1])) if older else None
+            source = Source(
+                items={
+                    **content.items,
+                    METRICS: dump_json(dict(content.metrics)),
+                    PARAMS: dump_json(dict(content.params)),
+                }
+            )
+            manifest = self._manifest(model, chosen, content.run_id, dict(content.details))
+            try:
+                return self._publish(manifest, source, base, content.card(chosen))
+            except ConflictError:
+                if version is not None:
+                    raise
+        raise ConflictError(
+            f"others keep registering versions of {model}; nothing was registered. Try again."
+        )
+
+    def publish_as(self, frozen: FrozenVersion, version: str) -> FrozenVersion:
+        """Give the bytes of a pre-release a second version, a release; again is fine.
+
+        The caller has verified `frozen`; every byte is hashed once more on the way.
+        """
+        model = frozen.manifest.name
+        if version in [str(one) for one in self.versions(model)]:
+            existing = self.load(model, version)
+            if existing.manifest.extra.get("derived_from") != frozen.manifest.version:
+                raise taken(model, version)
+            existing.verify("Nothing was promoted.")
+            return existing
+        source = Source(
+            items={one.path: frozen.path / one.path for one in frozen.manifest.files},
+            directories=frozen.manifest.directories,
+        )
+        manifest = self._manifest(
+            model,
+            version,
+            frozen.manifest.run_id,
+            {**frozen.manifest.extra, "derived_from": frozen.manifest.version},
+        )
+        card_path = frozen.path / MODEL_CARD
+        card = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
+        card = card.replace(frozen.manifest.version, version)
+        return self._publish(manifest, source, frozen, card)
+
+    def _manifest(
+        self, model: str, version: str, run_id: str | None, extra: dict[str, Any]
+    ) -> Manifest:
+        return Manifest(
+            kind="model",
+            name=model,
+            version=version,
+            folder=self.project.model_folder(model, version),
+            files=(),
+            created_utc=self.project.now(),
+            owner=self.project.owner,
+            run_id=run_id,
+            extra=extra,
+        )
+
+    def _publish(
+        self, manifest: Manifest, source: Source, older: FrozenVersion | None, card: str
+    ) -> FrozenVersion:
+        project = self.project
+        project.prepare()
+        with project.disk.stage(project.root / MODELS / manifest.name) as staging:
+            files = Freezer(staging, older).freeze(source)
+            manifest = replace(manifest, files=files, directories=source.directories)
+            if card:
+                staging.write(MODEL_CARD, [card.encode()], mode=0o644)
+            staging.write(MANIFEST, [manifest.dump()], mode=0o644)
+            staging.flush()
+            project.disk.publish(staging.folder, project.root / manifest.folder)
+        return FrozenVersion(project, manifest, f"{manifest.folder}/{MANIFEST}")
+
+
+def taken(model: str, version: str) -> ConflictError:
+    """Make the error for a version that was used before."""
+    return ConflictError(
+        f"{model} {version} was used already, and a used version is never reused. Nothing was "
+        "registered; leave --version away, or raise it."
+    )
+
+
+def _version_or_none(text: str) -> Version | None:
+    try:
+        return names.model_version(text)
+    except ValueError:
+        return None

@@ -1,0 +1,151 @@
+"""Repro records: begin one, end it once, find it again."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nbversion import names
+from nbversion.capture.process import process_is_gone
+from nbversion.disk import FROZEN_MODE
+from nbversion.errors import FormatError, IntegrityError, InvalidInputError, NotFoundError
+from nbversion.formats.run_record import RunRecord, parse_run
+from nbversion.store.folder import CACHE, RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nbversion.store.folder import ProjectFolder
+
+_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenRun:
+    """A record that cannot be read; the others are still listed.
+
+    Parameters
+    ----------
+    run_id : str
+        As the file is called.
+    error : str
+    """
+
+    run_id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of a project.
+
+    Parameters
+    ----------
+    project : ProjectFolder
+    """
+
+    project: ProjectFolder
+
+    def ids(self) -> list[str]:
+        """Return the ids of all runs, sorted, which is by date."""
+        base = self.project.root / RUNS
+        if not base.is_dir():
+            return []
+        return sorted(
+            one.name.removesuffix(".yaml")
+            for one in base.iterdir()
+            if one.name.endswith(".yaml") and names.is_run_id(one.name.removesuffix(".yaml"))
+        )
+
+    def load(self, run_id: str) -> RunRecord:
+        """Return one record; a run whose process is gone is said to be lost.
+
+        Raises
+        ------
+        NotFoundError, FormatError
+            When it is not there or cannot be read.
+        """
+        path = self.project.run_file(run_id)
+        record = parse_run(self.project.read(path), path, run_id)
+        if record.status == "running" and process_is_gone(record.extra.get("process")):
+            return replace(record, status="lost")
+        return record
+
+    def require_sound(self, run_id: str) -> RunRecord:
+        """Return one record that fits its own digest.
+
+        Raises
+        ------
+        IntegrityError
+            When it was edited by hand.
+        """
+        record = self.load(run_id)
+        if record.problem:
+            raise IntegrityError(
+                f"{self.project.run_file(run_id)} was edited by hand: {record.problem}. It was left "
+                "untouched; restore it from git or a copy."
+            )
+        return record
+
+    def all(self) -> list[RunRecord | BrokenRun]:
+        """Return every run, oldest first; a broken one as what is wrong with it."""
+        found: list[RunRecord | BrokenRun] = []
+        for run_id in self.ids():
+            try:
+                found.append(self.load(run_id))
+            except (FormatError, NotFoundError) as exc:
+                found.append(BrokenRun(run_id=run_id, error=exc.message))
+        return sorted(found, key=lambda one: (getattr(one, "started_utc", ""), one.run_id))
+
+    def matching(self, prefix: str) -> list[str]:
+        """Return the runs of that id, or else whose ids begin with `prefix`."""
+        known = self.ids()
+        return [prefix] if prefix in known else [one for one in known if one.startswith(prefix)]
+
+    def begin(self, name: str, make: Callable[[str], RunRecord]) -> RunRecord:
+        """Create the record of a new run exclusively.
+
+        Parameters
+        ----------
+        name : str
+        make : callable
+            Makes the record from the run id that was found free.
+        """
+        self.project.prepare()
+        for _ in range(_TRIES):
+            run_id = names.new_run_id(name, now=self.project.clock(), used=self.ids())
+            record = make(run_id)
+            path = self.project.root / self.project.run_file(run_id)
+            if self.project.disk.create(path, record.dump()):
+                self.project.disk.make_folder(self._marks)
+                self.project.disk.mark(self._marks / run_id)
+                return record
+        raise InvalidInputError(f"no free run id was found for {name!r}. Nothing was run.")
+
+    def end(self, record: RunRecord) -> None:
+        """Write the record for the last time, read-only."""
+        path = self.project.root / self.project.run_file(record.run_id)
+        self.project.disk.replace(path, record.dump(), mode=FROZEN_MODE)
+        self.project.disk.remove(self._marks / record.run_id)
+
+    @property
+    def _marks(self) -> Path:
+        # One empty file for each run that has not ended: to find them without reading all records.
+        return self.project.root / CACHE / "running"
+
+    def sweep(self) -> None:
+        """Write down as lost what runs no more: killed, or the machine went down.
+
+        A run of another machine is never touched.
+        """
+        if not self._marks.is_dir():
+            return
+        for run_id in sorted(one.name for one in self._marks.iterdir()):
+            with contextlib.suppress(FormatError, NotFoundError):
+                path = self.project.run_file(run_id)
+                record = parse_run(self.project.read(path), path, run_id)
+                if record.status == "running" and process_is_gone(record.extra.get("process")):
+                    extra = {key: one for key, one in record.extra.items() if key != "process"}
+                    self.end(replace(record, status="lost", extra=extra))

@@ -1,0 +1,468 @@
+"""Data sets: freeze a version, find one, freeze in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nbversion import names
+from nbversion.errors import (
+    ConflictError,
+    FormatError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+)
+from nbversion.formats.manifest import MANIFEST, UNHASHED, Manifest, parse_manifest
+from nbversion.names import Version
+from nbversion.render.amounts import human_size
+from nbversion.render.card import Card
+from nbversion.render.shown import Shown
+from nbversion.store.folder import QUARANTINE, SNAPSHOTS
+from nbversion.store.frozen import Freezer, FrozenVersion, Stored, hash_source, load_version
+from nbversion.store.sources import Source, list_source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbversion.formats.manifest import FrozenFile
+    from nbversion.store.folder import ProjectFolder
+
+# The lesson's first example keeps one manifest beside the version's folder.
+LESSON_MANIFEST = f"{SNAPSHOTS}/{MANIFEST}"
+_RACES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a new version should say of itself.
+
+    Parameters
+    ----------
+    name : str
+    version : str or None
+        None for the next one.
+    source : str or None
+        Where the content came from, for the record.
+    run_id : str or None
+        The run that made it.
+    """
+
+    name: str
+    version: str | None = None
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    source: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Snapshot(Shown):
+    """A frozen version of a data set, as ``%snapshot`` gives it back.
+
+    Parameters
+    ----------
+    frozen : FrozenVersion
+    created : bool
+        False when the content is that of a version which exists.
+    stored : Stored
+    warnings : tuple of str
+    """
+
+    frozen: FrozenVersion
+    created: bool
+    stored: Stored
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The version's manifest."""
+        return self.frozen.manifest
+
+    @property
+    def reference(self) -> str:
+        """How to call it from now on, for instance ``iris_v0.1``."""
+        return self.manifest.reference
+
+    @property
+    def path(self) -> Path:
+        """The version's folder."""
+        return self.frozen.path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest, and how it came about."""
+        return {
+            **self.manifest.to_json(),
+            "created": self.created,
+            "stored": self.stored.to_json(),
+            "warnings": list(self.warnings),
+        }
+
+    def card(self) -> Card:
+        """Return the snapshot for people."""
+        manifest = self.manifest
+        count = len(manifest.files)
+        fields = [
+            ("Content", f"{count} file{'s' * (count != 1)}, {human_size(manifest.size_bytes)}"),
+            ("Digest", manifest.digest),
+            ("Frozen at", self.manifest.folder),
+            ("Source", manifest.source or ""),
+            ("Made by", manifest.run_id or ""),
+            ("Parent", manifest.parent or ""),
+            ("Created", f"{manifest.created_utc} by {manifest.owner}" if manifest.owner else ""),
+            ("Tags", ", ".join(manifest.tags)),
+            ("Notes", manifest.notes),
+        ]
+        notes = list(self.warnings)
+        if manifest.ignored:
+            notes.append("Left out: " + ", ".join(manifest.ignored[:5]))
+        return Card(
+            title=f"Snapshot {self.reference}",
+            badge="new" if self.created else "unchanged",
+            fields=tuple((key, value) for key, value in fields if value),
+            notes=tuple(notes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """The data sets of a project.
+
+    Parameters
+    ----------
+    project : ProjectFolder
+    """
+
+    project: ProjectFolder
+
+    def references(self) -> list[tuple[str, Version]]:
+        """Return name and version of everything that has a manifest, by name, then version."""
+        base = self.project.root / SNAPSHOTS
+        found = []
+        lesson = self._lesson()
+        if lesson is not None:
+            found.append((lesson.name, Version(lesson.version)))
+        if base.is_dir():
+            for folder in base.iterdir():
+                split = split_folder(folder.name)
+                if split is not None and (folder / MANIFEST).is_file() and split not in found:
+                    found.append(split)
+        return sorted(found)
+
+    def versions(self, name: str) -> list[Version]:
+        """Return the versions of one data set, oldest first."""
+        return [version for one, version in self.references() if one == name]
+
+    def load(self, name: str, version: str) -> FrozenVersion:
+        """Return one version.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none; the message lists the versions there are.
+        FormatError
+            When its manifest cannot be read or is that of another version.
+        """
+        wanted = names.data_version(version)
+        known = self.versions(name)
+        match = next((one for one in known if one == wanted), None)
+        if match is None:
+            listed = ", ".join(str(one) for one in known)
+            have = f"its versions are {listed}" if known else "there is no data set of that name"
+            raise NotFoundError(f"{names.data_ref(name, version)} is not there: {have}.")
+        folder = self.project.snapshot_folder(name, str(match))
+        if not (self.project.root / folder / MANIFEST).is_file():
+            lesson = self._lesson()
+            if lesson is not None:
+                return FrozenVersion(self.project, lesson, LESSON_MANIFEST)
+        frozen = load_version(self.project, folder)
+        if (frozen.manifest.kind, frozen.manifest.name, frozen.manifest.version) != (
+            "data",
+            name,
+            str(match),
+        ):
+            raise FormatError(
+                f"{frozen.manifest_path} is the manifest of {frozen.manifest.reference}, not of "
+                f"{names.data_ref(name, str(match))}. It was left untouched."
+            )
+        return frozen
+
+    def newest(self, name: str) -> FrozenVersion | None:
+        """Return the newest version of a data set, or None."""
+        known = self.versions(name)
+        return self.load(name, str(known[-1])) if known else None
+
+    def freeze_path(self, path: Path, request: Request) -> Snapshot:
+        """Freeze a file or a folder; `request` without a name takes the path's stem.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError, StorageError
+            For a source that cannot be frozen; see `list_source`.
+        ConflictError
+            When the asked version exists with other content.
+        """
+        inside = self._version_folder_of(path)
+        if inside is not None:
+            return self._freeze_in_place(*inside, request)
+        store = self.project.root / SNAPSHOTS
+        if path.is_dir() and store.resolve().is_relative_to(path.resolve()):
+            raise InvalidInputError(
+                f"{path} holds the store itself ({SNAPSHOTS}). Keep what you freeze beside it, in "
+                "data/raw for instance. Nothing was written."
+            )
+        source = list_source(path, ignore=self.project.settings.ignore)
+        name = request.name or names.fit_name(path.stem if path.is_file() else path.name)
+        told = request.source or self.project.describe(path)
+        return self.freeze(source, replace(request, name=name, source=told))
+
+    def freeze(self, source: Source, request: Request) -> Snapshot:
+        """Freeze a source as the next version, or as the one that was asked for."""
+        names.check_name(request.name, "data set")
+        if request.version is not None:
+            names.data_version(request.version)
+        warnings = tuple(
+            f"on a disk that ignores case these are one name: {pair}"
+            for pair in source.collisions()[:5]
+        )
+        for _ in range(_RACES):
+            same = self._same(source, request)
+            if same is not None:
+                return Snapshot(
+                    frozen=same,
+                    created=False,
+                    stored=Stored(),
+                    warnings=_notes_stand(same, request),
+                )
+            try:
+                frozen, stored = self._publish(source, request)
+            except ConflictError:
+                # Somebody published this version meanwhile: look again what it holds.
+                continue
+            return Snapshot(frozen=frozen, created=True, stored=stored, warnings=warnings)
+        raise ConflictError(
+            f"others keep publishing versions of {request.name}; nothing was written. Try again."
+        )
+
+    def _same(self, source: Source, request: Request) -> FrozenVersion | None:
+        """Return the version that holds this content already, where that counts."""
+        if request.version is None:
+            existing = self.newest(request.name)
+            if existing is None or not _may_equal(source, existing.manifest):
+                return None
+        else:
+            wanted = Version(request.version)
+            if wanted not in self.versions(request.name):
+                self._refuse_taken_folder(request.name, request.version)
+                return None
+            existing = self.load(request.name, request.version)
+        if _content(hash_source(source)) == _content(existing.manifest.files):
+            existing.verify(
+                f"The content of {request.source or 'the source'} is unharmed; freeze it as a new "
+                "version with --version."
+            )
+            return existing
+        if request.version is None:
+            return None
+        raise ConflictError(
+            f"{existing.manifest.reference} exists with other content ({existing.manifest.digest}). "
+            "It was left as it is; leave --version away for the next one.",
+            expected=existing.manifest.digest,
+        )
+
+    def _refuse_taken_folder(self, name: str, version: str) -> None:
+        folder = self.project.snapshot_folder(name, version)
+        if (self.project.root / folder).exists():
+            raise ConflictError(
+                f"{folder} exists and has no manifest. Nothing was written; freeze that folder in "
+                f"place with: %snapshot {folder}"
+            )
+
+    def _publish(self, source: Source, request: Request) -> tuple[FrozenVersion, Stored]:
+        project = self.project
+        known = self.versions(request.name)
+        version = request.version or str(names.next_data_version(known))
+        older = max((one for one in known if one < Version(version)), default=None)
+        parent = self.load(request.name, str(older)) if older is not None else None
+        folder = project.snapshot_folder(request.name, version)
+        project.prepare()
+        with project.disk.stage(project.root / SNAPSHOTS) as staging:
+            freezer = Freezer(staging, parent)
+            files = freezer.freeze(source)
+            manifest = Manifest(
+                kind="data",
+                name=request.name,
+                version=version,
+                folder=folder,
+                files=files,
+                created_utc=project.now(),
+                notes=request.notes,
+                owner=project.owner,
+                tags=request.tags,
+                source=request.source,
+                parent=parent.manifest.reference if parent else None,
+                run_id=request.run_id,
+                directories=source.directories,
+                ignored=source.ignored,
+            )
+            staging.write(MANIFEST, [manifest.dump()], mode=0o644)
+            staging.flush()
+            project.disk.publish(staging.folder, project.root / folder)
+        return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), freezer.stored
+
+    # -- in place --------------------------------------------------------------------------
+
+    def _version_folder_of(self, path: Path) -> tuple[str, Version] | None:
+        """Return name and version when `path` is, or lies in, a version's folder."""
+        below = self.project.relative(path)
+        if below is None or not below.startswith(f"{SNAPSHOTS}/"):
+            return None
+        top = below.removeprefix(f"{SNAPSHOTS}/").partition("/")[0]
+        split = split_folder(top)
+        if split is None or not (self.project.root / SNAPSHOTS / top).is_dir():
+            if path.exists():
+                raise InvalidInputError(
+                    f"{below} lies in {SNAPSHOTS} but not in a folder <name>_<version>, as iris_v0.1. "
+                    "Nothing was written."
+                )
+            return None
+        return split
+
+    def _freeze_in_place(self, name: str, version: Version, request: Request) -> Snapshot:
+        project = self.project
+        folder = project.snapshot_folder(name, str(version))
+        for asked, is_so in ((request.name, name), (request.version, str(version))):
+            if asked and asked != is_so:
+                raise InvalidInputError(
+                    f"{folder} is {name} {version} by its name; {asked!r} does not fit. Nothing was "
+                    "written."
+                )
+        stated = self._stated(folder, name, str(version))
+        if stated is not None and stated.created_utc and stated.folder == folder and stated.owner:
+            existing = self.load(name, str(version))
+            existing.verify("Nothing was written.")
+            return Snapshot(
+                frozen=existing,
+                created=False,
+                stored=Stored(),
+                warnings=_notes_stand(existing, request),
+            )
+        source = list_source(project.root / folder, ignore=project.settings.ignore, own=UNHASHED)
+        known = [one for one in self.versions(name) if one < version]
+        parent = self.load(name, str(known[-1])) if known else None
+        project.prepare()
+        with project.disk.stage(project.root / SNAPSHOTS) as staging:
+            freezer = Freezer(staging, parent)
+            files = freezer.freeze(source)
+            if stated is not None:
+                _check_stated(stated, files)
+            manifest = Manifest(
+                kind="data",
+                name=name,
+                version=str(version),
+                folder=folder,
+                files=files,
+                created_utc=(stated.created_utc if stated else "") or project.now(),
+                notes=request.notes or (stated.notes if stated else ""),
+                owner=project.owner,
+                tags=request.tags or (stated.tags if stated else ()),
+                source=request.source or folder,
+                parent=parent.manifest.reference if parent else None,
+                directories=source.directories,
+                ignored=source.ignored,
+                extra=stated.extra if stated else {},
+            )
+            staging.write(MANIFEST, [manifest.dump()], mode=0o644)
+            staging.flush()
+            project.disk.exchange(staging.folder, project.root / folder)
+            self._retire(staging.folder, manifest, source)
+        return Snapshot(
+            frozen=FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"),
+            created=True,
+            stored=freezer.stored,
+        )
+
+    def _retire(self, old: Path, manifest: Manifest, source: Source) -> None:
+        """Remove the folder that was replaced, or put it back when it changed meanwhile."""
+        project = self.project
+        moved = replace(
+            source,
+            items={path: old / path for path in source.items},
+        )
+        if _content(hash_source(moved)) != _content(manifest.files):
+            project.disk.exchange(old, project.root / manifest.folder)
+            raise IntegrityError(
+                f"{manifest.folder} was written to while it was frozen. It was put back as it is; "
+                "try again when nobody writes to it."
+            )
+        if source.ignored or (old / UNHASHED[1]).exists():
+            # Not in the frozen copy, and not ours to delete.
+            project.disk.set_aside(old, project.root / QUARANTINE)
+
+    def _stated(self, folder: str, name: str, version: str) -> Manifest | None:
+        """Return the manifest that already describes a folder, by hand or ours."""
+        path = f"{folder}/{MANIFEST}"
+        if (self.project.root / path).is_file():
+            return parse_manifest(self.project.read(path), path, folder)
+        lesson = self._lesson()
+        if lesson is not None and (lesson.name, Version(lesson.version)) == (
+            name,
+            Version(version),
+        ):
+            return lesson
+        return None
+
+    def _lesson(self) -> Manifest | None:
+        path = self.project.root / LESSON_MANIFEST
+        if not path.is_file():
+            return None
+        return parse_manifest(self.project.read(LESSON_MANIFEST), LESSON_MANIFEST, "")
+
+
+def split_folder(folder: str) -> tuple[str, Version] | None:
+    """Return the name and version that a folder ``<name>_<version>`` is called by, or None."""
+    stem, mark, version = folder.rpartition("_v")
+    if not mark:
+        return None
+    try:
+        return names.check_name(stem, "data set"), names.data_version(f"v{version}")
+    except InvalidInputError:
+        return None
+
+
+def _content(files: tuple[FrozenFile, ...]) -> set[tuple[str, int, str]]:
+    return {(one.path, one.size_bytes, one.sha256) for one in files}
+
+
+def _may_equal(source: Source, manifest: Manifest) -> bool:
+    sizes = {one.path: one.size_bytes for one in manifest.files}
+    return sizes == {path: source.size(path) for path in source.items}
+
+
+def _notes_stand(existing: FrozenVersion, request: Request) -> tuple[str, ...]:
+    if request.notes and request.notes != existing.manifest.notes:
+        return (
+            f"The content is that of {existing.manifest.reference}, whose notes stand; give "
+            "--version for a version with notes of its own.",
+        )
+    return ()
+
+
+def _check_stated(stated: Manifest, files: tuple[FrozenFile, ...]) -> None:
+    found = {one.path: one for one in files}
+    for one in stated.files:
+        now = found.pop(one.path, None)
+        if now is None or (now.sha256, now.size_bytes) != (one.sha256, one.size_bytes):
+            got = f"{now.size_bytes} bytes, sha256 {now.sha256}" if now else "nothing"
+            raise IntegrityError(
+                f"{stated.folder}/{one.path} is not what its manifest says: expected "
+                f"{one.size_bytes} bytes, sha256 {one.sha256}; got {got}. Nothing was changed; "
+                "mend the manifest or the file.",
+                expected=one.sha256,
+                got=now.sha256 if now else None,
+            )
+    if found:
+        raise IntegrityError(
+            f"{stated.folder}/{next(iter(found))} is not listed in its manifest. Nothing was "
+            "changed; list it or move it away."
+        )

@@ -1,0 +1,377 @@
+"""Hashing everything again that a reference stands on, and saying all that does not hold."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nbversion.disk import is_leftover
+from nbversion.errors import FormatError, InvalidInputError, NotFoundError, StorageError
+from nbversion.formats.manifest import MANIFEST
+from nbversion.formats.registry import REGISTRY, problems
+from nbversion.hashing import digest_of, hash_stream, is_digest
+from nbversion.names import model_ref
+from nbversion.render.amounts import human_seconds, human_size, short
+from nbversion.render.card import Card, Table
+from nbversion.render.shown import Shown
+from nbversion.store.catalog import DataFound, FileFound, ModelFound, RunFound
+from nbversion.store.folder import MODELS, PRESENT_LOCK, RUNS, SNAPSHOTS
+from nbversion.store.frozen import Finding, FindingKind, open_frozen
+from nbversion.store.snapshots import split_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbversion.formats.registry import Registry
+    from nbversion.formats.run_record import RunRecord
+    from nbversion.store.catalog import Catalog, Found
+    from nbversion.store.frozen import FrozenVersion
+
+_SHOWN = 50
+_COLUMNS = ("kind", "of", "path", "expected", "got")
+_GIT_FILES = (".gitignore", ".gitattributes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Verification(Shown):
+    """What ``%verify`` found.
+
+    Parameters
+    ----------
+    references : tuple of str
+        What was asked; empty for the whole project.
+    findings : tuple of Finding
+    checked : tuple of str
+        What was looked at, by reference.
+    files, size_bytes : int
+        How much was hashed.
+    seconds : float
+    """
+
+    references: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    checked: tuple[str, ...]
+    files: int
+    size_bytes: int
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the promised keys, and how much was hashed."""
+        return {
+            "holds": self.holds,
+            "findings": [one.to_json() for one in self.findings],
+            "checked": list(self.checked),
+            "files": self.files,
+            "size_bytes": self.size_bytes,
+            "seconds": self.seconds,
+        }
+
+    def card(self) -> Card:
+        """Return the verification for people."""
+        rows = tuple(
+            (one.kind, one.ref, one.path, _brief(one.expected), _brief(one.got))
+            for one in self.findings[:_SHOWN]
+        )
+        notes = []
+        if len(self.findings) > _SHOWN:
+            notes.append(f"{len(self.findings) - _SHOWN} more findings; see all with --json.")
+        if self.findings:
+            notes.append("Nothing was changed.")
+        return Card(
+            title="Verified " + (", ".join(self.references) or "the whole project"),
+            badge="verified" if self.holds else "broken",
+            fields=(
+                ("Looked at", ", ".join(self.checked[:12]) + (" …" if self.checked[12:] else "")),
+                (
+                    "Hashed",
+                    f"{self.files} files, {human_size(self.size_bytes)} in "
+                    f"{human_seconds(self.seconds)}",
+                ),
+                ("Findings", str(len(self.findings))),
+            ),
+            tables=(
+                (Table(title="Findings", columns=_COLUMNS, rows=rows),)
+                if rows
+                else ()
+            ),
+            notes=tuple(notes),
+        )
+
+
+def _brief(text: str) -> str:
+    head, space, tail = text.partition("sha256 ")
+    return f"{head}{space}{short(tail)}…" if space and len(tail) == 64 else text
+
+
+@dataclass(slots=True)
+class Verifier:
+    """One verification under way; each thing is looked at once.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    """
+
+    catalog: Catalog
+    findings: list[Finding] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    files: int = 0
+    size_bytes: int = 0
+
+    def run(self, references: tuple[str, ...], *, here: Path) -> Verification:
+        """Verify what the references stand on, or everything."""
+        started = time.perf_counter()
+        if references:
+            for one in [self.catalog.resolve(text, here=here) for text in references]:
+                self._verify(one)
+        else:
+            self._verify_all()
+        return Verification(
+            references=references,
+            findings=tuple(self.findings),
+            checked=tuple(self.checked),
+            files=self.files,
+            size_bytes=self.size_bytes,
+            seconds=round(time.perf_counter() - started, 6),
+        )
+
+    def _verify(self, found: Found) -> None:
+        if isinstance(found, DataFound):
+            self._data(found.frozen)
+        elif isinstance(found, ModelFound):
+            self._registry(found.model)
+            self._model_version(found.model, found.registered.version, found.registered.digest)
+        elif isinstance(found, RunFound):
+            self._run(found.record)
+        else:
+            self._file(found)
+
+    def _verify_all(self) -> None:
+        catalog = self.catalog
+        for name, version in catalog.snapshots.references():
+            self._data_ref(f"{name}_{version}", None)
+        for model in catalog.registrar.models():
+            registry = self._registry(model)
+            listed = {one.version: one.digest for one in registry.versions} if registry else {}
+            for on_disk in catalog.models.versions(model):
+                listed.setdefault(str(on_disk), None)
+            for version, digest in listed.items():
+                self._model_version(model, version, digest)
+        for run_id in catalog.runs.ids():
+            self._run_id(run_id)
+        self._orphans()
+
+    # -- one thing each --------------------------------------------------------------------
+
+    def _first_time(self, ref: str) -> bool:
+        if ref in self.checked:
+            return False
+        self.checked.append(ref)
+        return True
+
+    def _add(
+        self, kind: FindingKind, ref: str, path: str, expected: str = "", got: str = ""
+    ) -> None:
+        self.findings.append(Finding(kind=kind, ref=ref, path=path, expected=expected, got=got))
+
+    def _frozen(self, frozen: FrozenVersion) -> None:
+        self.findings += frozen.findings()
+        self.files += len(frozen.manifest.files)
+        self.size_bytes += frozen.manifest.size_bytes
+
+    def _data(self, frozen: FrozenVersion) -> None:
+        if not self._first_time(frozen.manifest.reference):
+            return
+        self._frozen(frozen)
+        if frozen.manifest.run_id:
+            self._run_id(frozen.manifest.run_id)
+
+    def _data_ref(self, ref: str, digest: str | None) -> None:
+        """Verify a data set that a record names, and that it is what the record saw."""
+        name, _, version = ref.rpartition("_")
+        path = f"{SNAPSHOTS}/{ref}/{MANIFEST}"
+        try:
+            frozen = self.catalog.snapshots.load(name, version)
+        except NotFoundError:
+            if self._first_time(ref):
+                self._add("missing", ref, path, "a snapshot", "nothing")
+            return
+        except InvalidInputError as exc:
+            if self._first_time(ref):
+                self._add("edited", ref, path, "a manifest", exc.message)
+            return
+        if digest is not None and digest != frozen.manifest.digest:
+            self._add("edited", ref, frozen.manifest_path, digest, frozen.manifest.digest)
+        self._data(frozen)
+
+    def _registry(self, model: str) -> Registry | None:
+        path = self.catalog.registrar.path(model)
+        if not self._first_time(path):
+            return None
+        try:
+            registry = self.catalog.registrar.load(model)
+        except FormatError as exc:
+            self._add("chain", model, path, "a registry", exc.message)
+            return None
+        for problem in problems(registry):
+            self._add("chain", model, path, "an unbroken history", problem)
+        return registry
+
+    def _model_version(self, model: str, version: str, digest: str | None) -> None:
+        ref = model_ref(model, version)
+        if not self._first_time(ref):
+            return
+        path = f"{self.catalog.project.model_folder(model, version)}/{MANIFEST}"
+        try:
+            frozen = self.catalog.models.load(model, version)
+        except NotFoundError:
+            folder = (self.catalog.project.root / path).parent
+            if folder.is_dir() and any(folder.iterdir()):
+                self._add("orphan", ref, f"{MODELS}/{model}/{version}", "a manifest", "bytes only")
+            else:
+                self._add("missing", ref, path, "a manifest", "nothing")
+            return
+        except FormatError as exc:
+            self._add("edited", ref, path, "a manifest", exc.message)
+            return
+        if digest is not None and digest != frozen.manifest.digest:
+            self._add("edited", ref, path, digest, frozen.manifest.digest)
+        self._frozen(frozen)
+        if frozen.manifest.run_id:
+            self._run_id(frozen.manifest.run_id)
+
+    def _run_id(self, run_id: str) -> None:
+        if run_id in self.checked:
+            return
+        path = self.catalog.project.run_file(run_id)
+        try:
+            record = self.catalog.runs.load(run_id)
+        except NotFoundError:
+            self._first_time(run_id)
+            self._add("missing", run_id, path, "a repro record", "nothing")
+        except FormatError as exc:
+            self._first_time(run_id)
+            self._add("edited", run_id, path, "a repro record", exc.message)
+        else:
+            self._run(record)
+
+    def _run(self, record: RunRecord) -> None:
+        if not self._first_time(record.run_id):
+            return
+        path = self.catalog.project.run_file(record.run_id)
+        if record.problem:
+            stated, _, content = record.problem.partition(", its content gives ")
+            self._add("edited", record.run_id, path, content, stated)
+        for one in (*record.data, *record.eval_data):
+            self._data_ref(one["ref"], one.get("digest"))
+        lock = record.env.get("requirements_lock")
+        if lock is not None:
+            self._lock(record.run_id, str(lock))
+        listed = set()
+        for artifact in record.artifacts:
+            where, expected = str(artifact.get("path")), str(artifact.get("sha256"))
+            listed.add(where)
+            self._hashed(record.run_id, where, expected)
+        folder = self.catalog.project.root / RUNS / record.run_id / "artifacts"
+        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            below = self.catalog.project.describe(file)
+            if not file.is_dir() and below not in listed and record.status != "running":
+                self._add("extra", record.run_id, below, "nothing", "a file no record lists")
+
+    def _lock(self, run_id: str, digest: str) -> None:
+        if not is_digest(digest):
+            self._add("missing", run_id, "env/locks", f"a lock {digest}", "no such digest")
+            return
+        path = self.catalog.environments.path(digest)
+        if not (self.catalog.project.root / path).exists():
+            # A record written by hand names the present lock, as in the lesson.
+            try:
+                present = digest_of(self.catalog.project.read(PRESENT_LOCK))
+            except NotFoundError:
+                present = None
+            if present == digest:
+                return
+        if self._first_time(path):
+            self._hashed(run_id, path, digest.removeprefix("sha256:"))
+
+    def _hashed(self, ref: str, path: str, expected: str) -> None:
+        try:
+            with open_frozen(self.catalog.project.root / path) as handle:
+                sha256, size = hash_stream(handle)
+        except FileNotFoundError:
+            self._add("missing", ref, path, f"sha256 {expected}", "nothing")
+            return
+        except OSError as exc:
+            self._add("unreadable", ref, path, f"sha256 {expected}", str(exc.strerror or exc))
+            return
+        self.files += 1
+        self.size_bytes += size
+        if sha256 != expected:
+            self._add("corrupt", ref, path, f"sha256 {expected}", f"sha256 {sha256}")
+
+    def _file(self, found: FileFound) -> None:
+        """Verify whatever the file belongs to, by its place or by its content."""
+        project = self.catalog.project
+        below = project.relative(found.path) or ""
+        parts = below.split("/")
+        if below.startswith(f"{SNAPSHOTS}/") and (split := split_folder(parts[2])):
+            self._data_ref(f"{split[0]}_{split[1]}", None)
+        elif below.startswith(f"{MODELS}/") and len(parts) > 3:
+            self._registry(parts[1])
+            self._model_version(parts[1], parts[2], None)
+        elif below.startswith(f"{RUNS}/"):
+            self._run_id(parts[1].removesuffix(".yaml"))
+        else:
+            self._elsewhere(found.path)
+
+    def _elsewhere(self, path: Path) -> None:
+        try:
+            with open_frozen(path) as handle:
+                sha256, _ = hash_stream(handle)
+        except OSError as exc:
+            raise StorageError(f"{path} cannot be read: {exc.strerror}.") from exc
+        for name, version in self.catalog.snapshots.references():
+            frozen = self.catalog.snapshots.load(name, str(version))
+            if any(one.sha256 == sha256 for one in frozen.manifest.files):
+                self._data(frozen)
+                return
+        for model in self.catalog.registrar.models():
+            for known in self.catalog.models.versions(model):
+                frozen = self.catalog.models.load(model, str(known))
+                if any(one.sha256 == sha256 for one in frozen.manifest.files):
+                    self._registry(model)
+                    self._model_version(model, str(known), None)
+                    return
+        raise NotFoundError(
+            f"no version of this project holds a file of the content of {path} (sha256 {sha256}). "
+            f"Freeze it with: %snapshot {path}"
+        )
+
+    def _orphans(self) -> None:
+        project = self.catalog.project
+        known = {f"{name}_{version}" for name, version in self.catalog.snapshots.references()}
+        for one in _listed(project.root / SNAPSHOTS):
+            path = f"{SNAPSHOTS}/{one.name}"
+            if (one.is_dir() and one.name not in known and any(one.rglob("*"))) or (
+                not one.is_dir() and one.name not in (MANIFEST, *_GIT_FILES)
+            ):
+                self._add("orphan", one.name, path, "a manifest", "bytes only")
+        for model in _listed(project.root / MODELS):
+            for one in _listed(model) if model.is_dir() else ():
+                ref = model_ref(model.name, one.name)
+                has_manifest = (one / MANIFEST).is_file()
+                if one.name != REGISTRY and not has_manifest and ref not in self.checked:
+                    path = f"{MODELS}/{model.name}/{one.name}"
+                    self._add("orphan", ref, path, "a manifest", "bytes only")
+
+
+def _listed(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(one for one in folder.iterdir() if not is_leftover(one.name))
