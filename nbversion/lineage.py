@@ -217,10 +217,10 @@ class LineageBuilder:
         if not new:
             return node
         if registered is not None:
-            if registered.run_id:
-                self._edge(self._run_id(registered.run_id), node)
             if registered.derived_from:
                 self._edge(self._model(model, registered.derived_from), node)
+            elif registered.run_id:
+                self._edge(self._run_id(registered.run_id), node)
             is_serving = serving is not None and serving.version == registered.version
             if is_serving or registered.stage is not Stage.DEV:
                 stage, _ = self._add(
@@ -440,7 +440,9 @@ def trace(catalog: Catalog, reference: str, *, here: Path) -> Trace:
     """
     asked = catalog.resolve(reference, here=here)
     lineage = LineageBuilder(catalog).around(asked)
-    sha256, held_by, subject = None, (), asked
+    sha256: str | None = None
+    held_by: tuple[str, ...] = ()
+    subject = asked
     if isinstance(asked, FileFound):
         sha256, places = find_file(catalog, asked.path)
         held_by = tuple(_called(one) for one in places)

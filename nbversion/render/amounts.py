@@ -29,7 +29,8 @@ def short(digest: str | None, length: int = 12) -> str:
 def human_value(value: object) -> str:
     """Return a param or a metric as a table shows it; floats in at most six digits."""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        exact = repr(value)
+        return exact if len(exact) <= 8 else f"{value:.6g}"
     return str(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbversion.render.html import card_html
 from nbversion.render.text import card_text
@@ -23,6 +23,10 @@ class Shown(ABC):
     """
 
     __slots__ = ()
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints; the keys are promised in the documentation."""
 
     @abstractmethod
     def card(self) -> Card:

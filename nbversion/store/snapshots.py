@@ -441,10 +441,8 @@ def _may_equal(source: Source, manifest: Manifest) -> bool:
 
 def _notes_stand(existing: FrozenVersion, request: Request) -> tuple[str, ...]:
     if request.notes and request.notes != existing.manifest.notes:
-        return (
-            f"The content is that of {existing.manifest.reference}, whose notes stand; give "
-            "--version for a version with notes of its own.",
-        )
+        same = f"The content is that of {existing.manifest.reference}, whose notes stand"
+        return (f"{same}; give --version for a version with notes of its own.",)
     return ()
 
 

@@ -78,6 +78,7 @@ class Verification(Shown):
             (one.kind, one.ref, one.path, _brief(one.expected), _brief(one.got))
             for one in self.findings[:_SHOWN]
         )
+        took = human_seconds(self.seconds)
         notes = []
         if len(self.findings) > _SHOWN:
             notes.append(f"{len(self.findings) - _SHOWN} more findings; see all with --json.")
@@ -88,18 +89,10 @@ class Verification(Shown):
             badge="verified" if self.holds else "broken",
             fields=(
                 ("Looked at", ", ".join(self.checked[:12]) + (" …" if self.checked[12:] else "")),
-                (
-                    "Hashed",
-                    f"{self.files} files, {human_size(self.size_bytes)} in "
-                    f"{human_seconds(self.seconds)}",
-                ),
+                ("Hashed", f"{self.files} files, {human_size(self.size_bytes)} in {took}"),
                 ("Findings", str(len(self.findings))),
             ),
-            tables=(
-                (Table(title="Findings", columns=_COLUMNS, rows=rows),)
-                if rows
-                else ()
-            ),
+            tables=((Table(title="Findings", columns=_COLUMNS, rows=rows),) if rows else ()),
             notes=tuple(notes),
         )
 
@@ -161,8 +154,8 @@ class Verifier:
             listed = {one.version: one.digest for one in registry.versions} if registry else {}
             for on_disk in catalog.models.versions(model):
                 listed.setdefault(str(on_disk), None)
-            for version, digest in listed.items():
-                self._model_version(model, version, digest)
+            for one, digest in listed.items():
+                self._model_version(model, one, digest)
         for run_id in catalog.runs.ids():
             self._run_id(run_id)
         self._orphans()

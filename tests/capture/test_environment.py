@@ -176,7 +176,6 @@ def test_an_unreadable_origin_is_not_called_an_index_install(tmp_path, origin):
     assert (package.kind, package.source) == ("unknown", "unknown")
     assert "where it came from is not known" in environment.warnings[0]
     assert pins(environment) == ["p==1"]
-    assert index_hashes(environment.lock_text, python=sys.executable) is None
 
 
 def test_a_conda_build_path_is_not_a_source(tmp_path):
@@ -482,6 +481,13 @@ def test_index_hashes_ask_uv_offline_for_index_installs_only(tmp_path, monkeypat
 def test_an_incomplete_answer_of_uv_is_none(tmp_path, monkeypatch, answer, status):
     fake_uv(monkeypatch, tmp_path, answer, status)
     assert index_hashes(LOCK, python="3.11") is None
+
+
+def test_no_index_hash_for_what_is_not_from_an_index(tmp_path, monkeypatch):
+    folder = fake_uv(monkeypatch, tmp_path, PYLOCK)
+    install(tmp_path / "site", "p", "1", "not json")
+    assert index_hashes(read(tmp_path / "site").lock_text, python="3.11") is None
+    assert not (folder / "args").exists()
 
 
 def test_no_uv_no_hashes(monkeypatch):

@@ -175,6 +175,13 @@ def test_odd_names_inside_a_folder_that_holds_ours(repo):
     assert read_git_state(repo, ours=OURS).changed == ("data/new\nline",)
 
 
+@pytest.mark.parametrize("folder", ["p*", ":(top)p"])
+def test_a_folder_that_looks_like_a_pattern_is_taken_by_its_name(repo, folder):
+    write(repo, f"{folder}/models/m", f"{folder}/x", "pq/file")
+    state = read_git_state(repo / folder, ours=OURS)
+    assert sorted(state.changed) == sorted((f"{folder}/x", "pq/"))
+
+
 def test_at_most_twenty_paths(repo):
     write(repo, *(f"f{number:02}" for number in range(30)))
     assert read_git_state(repo, ours=()).changed == tuple(f"f{number:02}" for number in range(20))
@@ -231,9 +238,10 @@ def test_reading_changes_nothing_in_the_repository(repo):
     # A touched file makes `git status` want to refresh the index.
     os.utime(repo / "notebook.ipynb", (1, 1))
     before = (repo / ".git/index").read_bytes()
-    (repo / ".git/index.lock").write_text("")
     assert read_git_state(repo, ours=OURS).dirty is False
     assert (repo / ".git/index").read_bytes() == before
+    (repo / ".git/index.lock").write_text("")
+    assert read_git_state(repo, ours=OURS).dirty is False
 
 
 def test_a_monitor_named_by_the_repository_is_not_run(repo, tmp_path):

@@ -1,0 +1,7 @@
+"""``python -m nbversion``."""
+
+import sys
+
+from nbversion.cli import main
+
+sys.exit(main())

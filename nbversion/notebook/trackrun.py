@@ -1,0 +1,274 @@
+"""``%%trackrun``: from the cell's first line to the frozen record."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import display
+
+from nbversion import tracking
+from nbversion.capture.cell import CellNames, read_names
+from nbversion.capture.values import encode_metric, encode_param, is_param
+from nbversion.errors import InvalidInputError, NbversionError, NotFoundError
+from nbversion.notebook import identity
+from nbversion.notebook.engine import (
+    Body,
+    execution_count,
+    show_only_the_cell,
+    transformed,
+)
+from nbversion.project import code_digests
+from nbversion.tracking import CodeFacts, Results, RunRequest, Tracker
+from nbversion.verbs import BY_NAME, EXPANDED, parse, split_words
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nbversion.notebook.session import Session
+
+# Their body is Python, so the names in it are the cell's own.
+_PYTHON_BODIES = ("%%time", "%%timeit", "%%capture", "%%prun", "%%trackrun")
+
+
+@dataclass(slots=True, kw_only=True)
+class CellRun:
+    """One execution of a tracked cell.
+
+    Parameters
+    ----------
+    session : Session
+    words : argparse.Namespace
+        The parsed first line.
+    body : Body
+    names : CellNames
+    tracker : Tracker
+    """
+
+    session: Session
+    words: argparse.Namespace
+    body: Body
+    names: CellNames
+    tracker: Tracker
+    _here: Path = field(default_factory=Path.cwd)
+    _before: dict[str, int] = field(default_factory=dict)
+    _params: dict[str, tuple[Any, str]] = field(default_factory=dict)
+
+    async def run(self) -> Any:
+        """Run everything and return the cell's own value."""
+        __tracebackhide__ = True
+        self.tracker.begin()
+        self._look_before()
+        try:
+            with tracking.activated(self.tracker):
+                value = await self.body.run()
+        except BaseException as exc:
+            self._end_badly(exc)
+            show_only_the_cell(self.session.shell, exc)
+            self.session.shown = exc
+            raise
+        results = Results(params=self._params_after())
+        self._look_after(results)
+        run = self.tracker.end(results)
+        tracking.remember(run)
+        display(run)
+        if results.problems:
+            raise _kept(results.problems[0], run)
+        return value
+
+    def _end_badly(self, exc: BaseException) -> None:
+        interrupted = isinstance(exc, (KeyboardInterrupt, asyncio.CancelledError))
+        results = Results(
+            status="interrupted" if interrupted else "failed",
+            error=exc,
+            params=self._params_after(),
+        )
+        for name in _listed(self.words.metrics):
+            if name in self.session.shell.user_ns and self._is_of_this_cell(name):
+                self._metric(results, name)
+        # What was not captured of a failed run is a warning in its record: the cell's own error
+        # is what the user must see.
+        try:
+            run = self.tracker.end(results)
+        except NbversionError as problem:
+            exc.add_note(f"nbversion: the run's record could not be written: {problem.message}")
+            return
+        tracking.remember(run)
+        display(run)
+
+    # -- params and metrics ----------------------------------------------------------------
+
+    def _look_before(self) -> None:
+        """Note what the cell reads, before it can change it."""
+        space = self.session.shell.user_ns
+        asked = _listed(self.words.params)
+        watched = {*asked, *_listed(self.words.metrics)}
+        if self.words.model:
+            watched.add(self.words.model.partition("=")[2])
+        self._before = {name: id(space[name]) for name in watched if name in space}
+        hidden = self.session.shell.user_ns_hidden
+        for name in asked or sorted(self.names.read):
+            if name in self.names.literals or name not in space:
+                continue
+            if asked:
+                if name not in self.names.assigned and is_param(space[name]):
+                    self._params[name] = (encode_param(name, space[name]), "session")
+            elif (
+                not name.startswith("_")
+                and hidden.get(name, self) is not space[name]
+                and is_param(space[name], nested=False)
+            ):
+                self._params[name] = (encode_param(name, space[name]), "session")
+        for name, value in self.names.literals.items():
+            if (name in asked if asked else not name.startswith("_")) and is_param(value):
+                self._params[name] = (encode_param(name, value), "cell")
+
+    def _params_after(self) -> dict[str, tuple[Any, str]]:
+        """Return the params, with those that only the finished cell can tell."""
+        space = self.session.shell.user_ns
+        for name in _listed(self.words.params):
+            if name not in self._params and name in space and is_param(space[name]):
+                self._params[name] = (encode_param(name, space[name]), "computed")
+        return self._params
+
+    def _look_after(self, results: Results) -> None:
+        space = self.session.shell.user_ns
+        for name in _listed(self.words.params):
+            if name not in results.params:
+                try:
+                    encode_param(name, self._value(name, "--params"))
+                except NbversionError as exc:
+                    results.problems.append(exc)
+        for name in _listed(self.words.metrics):
+            self._metric(results, name)
+        if not self.words.model:
+            return
+        variable = self.words.model.partition("=")[2]
+        try:
+            if (variable.isidentifier() and not (self._here / variable).exists()) or (
+                variable.isidentifier() and variable in space
+            ):
+                results.model = self._value(variable, "--model")
+            else:
+                results.model = self._here / variable
+                if not results.model.exists():
+                    raise NotFoundError(f"--model: {results.model} is not there.")
+        except NbversionError as exc:
+            results.problems.append(exc)
+        if isinstance(results.model, (str, os.PathLike)):
+            path = self._here / results.model
+            results.model = path if path.exists() else results.model
+        results.has_model = not results.problems
+
+    def _metric(self, results: Results, name: str) -> None:
+        try:
+            results.metrics[name] = encode_metric(name, self._value(name, "--metrics"))
+        except NbversionError as exc:
+            results.problems.append(exc)
+
+    def _value(self, name: str, option: str) -> Any:
+        space = self.session.shell.user_ns
+        if name not in space or not self._is_of_this_cell(name):
+            left_over = " (what an earlier cell left is not taken)" if name in space else ""
+            raise NotFoundError(f"{option}: the cell never defined {name!r}{left_over}.")
+        return space[name]
+
+    def _is_of_this_cell(self, name: str) -> bool:
+        """Whether the cell assigned, used or replaced a name, so that its value is no left-over."""
+        changed = self._before.get(name) != id(self.session.shell.user_ns.get(name))
+        return changed or name in self.names.mentioned or name in self.names.assigned
+
+
+def prepare(session: Session, line: str, cell: str) -> CellRun:
+    """Check the first line of a tracked cell and compile its body; nothing is written.
+
+    Raises
+    ------
+    NbversionError
+        When anything that was asked is wrong.
+    """
+    tracking.refuse_nested()
+    words = parse(BY_NAME["trackrun"], "%%trackrun", split_words(line))
+    session.expand_words(words, EXPANDED)
+    here = Path.cwd()
+    if cell.lstrip().startswith("%%trackrun"):
+        raise InvalidInputError(
+            "a %%trackrun inside a %%trackrun is not tracked. Put it into a cell of its own. "
+            "Nothing was run."
+        )
+    for name in (*_listed(words.params), *_listed(words.metrics)):
+        if not name.isidentifier():
+            raise InvalidInputError(
+                f"{name!r} is no name of a variable; write --params a,b and --metrics m,n. The cell "
+                "was not run."
+            )
+    model = _pair(words.model, "--model MODEL=VARIABLE")[0] if words.model else None
+    outputs = tuple(
+        (name, here / path)
+        for name, path in (_pair(one, "--output NAME=PATH") for one in words.output)
+    )
+    catalog = session.project.catalog
+    raw = getattr(session.info, "raw_cell", "")
+    is_cell = raw.rstrip("\n").endswith(cell.rstrip("\n"))
+    count = execution_count(session.shell)
+    body = Body(session.shell, cell, raw if is_cell else f"%%trackrun {line}\n{cell}", count)
+    path, cell_id = None, None
+    if is_cell:
+        cell_id = identity.cell_id(session.shell, session.info)
+        path = identity.notebook_path(session.shell, cell_id)
+    tracker = Tracker(
+        catalog=catalog,
+        request=RunRequest(
+            name=words.name,
+            data=tuple(catalog.resolve_data(one, here=here) for one in words.data),
+            eval_data=tuple(catalog.resolve_data(one, here=here) for one in words.eval_data),
+            model=model,
+            version=words.version,
+            artifacts=tuple(here / one for one in words.artifact),
+            outputs=outputs,
+        ),
+        code=CodeFacts(
+            source=cell,
+            digests=code_digests(cell),
+            notebook=catalog.project.describe(path) if path else None,
+            cell_id=cell_id,
+            execution_count=count,
+        ),
+    )
+    return CellRun(
+        session=session,
+        words=words,
+        body=body,
+        names=_names(session, cell),
+        tracker=tracker,
+        _here=here,
+    )
+
+
+def _names(session: Session, cell: str) -> CellNames:
+    """Return the names of a body, looking through a ``%%time`` and its like."""
+    lines = cell.lstrip("\n").splitlines(keepends=True)
+    while lines and lines[0].split(maxsplit=1)[:1] and lines[0].split()[0] in _PYTHON_BODIES:
+        del lines[0]
+    return read_names(transformed(session.shell, "".join(lines)))
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    left, mark, right = text.partition("=")
+    if not (left and mark and right):
+        raise InvalidInputError(f"{text!r}: write {form}. The cell was not run.")
+    return left, right
+
+
+def _listed(text: str) -> list[str]:
+    return list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+
+
+def _kept(problem: NbversionError, run: tracking.Run) -> NbversionError:
+    """Return the error with what became of the run."""
+    sentence = f"{problem.message} The run {run.run_id} is kept"
+    sentence += "; nothing was registered." if run.model is None else "."
+    return type(problem)(sentence, expected=problem.expected, got=problem.got)

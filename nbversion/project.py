@@ -1,0 +1,462 @@
+"""A project: the verbs, and the one place that puts the parts together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbversion import names, stages, tables, tracking
+from nbversion.capture import serializers
+from nbversion.capture.cell import normalised_digest, raw_digest
+from nbversion.capture.git import git_root
+from nbversion.disk import Disk
+from nbversion.errors import InvalidInputError, NotFoundError
+from nbversion.formats.settings import SETTINGS
+from nbversion.lineage import Lineage, LineageBuilder, Trace, trace
+from nbversion.render.card import Card
+from nbversion.render.shown import Shown
+from nbversion.store.catalog import Catalog, DataFound, ModelFound, RunFound
+from nbversion.store.folder import ProjectFolder, find_root, utc_now
+from nbversion.store.restoring import Restored, restore
+from nbversion.store.snapshots import Request, Snapshot
+from nbversion.store.sources import Source
+from nbversion.store.verification import Verification, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Status(Shown):
+    """Where a project is and what is in it."""
+
+    root: Path
+    initialised: bool
+    git: Path | None
+    snapshots: int
+    models: int
+    runs: int
+    running: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts."""
+        return {
+            "root": str(self.root),
+            "initialised": self.initialised,
+            "git": str(self.git) if self.git else None,
+            "snapshots": self.snapshots,
+            "models": self.models,
+            "runs": self.runs,
+            "running": self.running,
+        }
+
+    def card(self) -> Card:
+        """Return the facts for people."""
+        note = (
+            ()
+            if self.initialised
+            else ("Nothing is written yet; the first verb that writes will.",)
+        )
+        return Card(
+            title="nbversion",
+            fields=(
+                ("Project", str(self.root)),
+                ("Git", str(self.git) if self.git else "none: code is recorded without a commit"),
+                ("Snapshots", str(self.snapshots)),
+                ("Models", str(self.models)),
+                ("Runs", str(self.runs)),
+                ("Under way", self.running or "no run"),
+            ),
+            notes=note,
+        )
+
+
+class Project:
+    """A project folder and everything that can be done in it.
+
+    Every method gives back a record that shows itself in a notebook and as text, and has `to_json`.
+
+    Parameters
+    ----------
+    root : Path or str
+        The project's folder; it must exist.
+    disk : Disk, optional
+        What writes; for tests.
+    clock : callable, optional
+        Gives the present as an aware datetime; for tests.
+
+    Examples
+    --------
+    >>> project = Project.find()  # doctest: +SKIP
+    >>> project.snapshot("data/raw/iris.csv", name="iris")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        disk: Disk | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        path = Path(root).resolve()
+        if not path.is_dir():
+            raise NotFoundError(f"{path} is no folder.")
+        self._folder = ProjectFolder(root=path, disk=disk or Disk(), clock=clock)
+        self._catalog = Catalog(self._folder)
+
+    @classmethod
+    def find(cls, start: Path | str | None = None) -> Project:
+        """Return the project that `start`, or the working directory, lies in.
+
+        Raises
+        ------
+        InvalidInputError
+            When that would be the home folder.
+        """
+        return cls(find_root(Path(start) if start is not None else Path.cwd()))
+
+    @classmethod
+    def init(cls, path: Path | str = ".") -> Project:
+        """Make the lesson's folder template at `path` and return the project.
+
+        What is there already is left as it is.
+        """
+        root = Path(path)
+        disk = Disk()
+        disk.make_folder(root)
+        project = cls(root, disk=disk)
+        for name in ("data/raw", "data/snapshots", "models", "runs", "env", "code"):
+            disk.make_folder(project.root / name)
+        project._folder.prepare()  # its own instance
+        return project
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self._folder.root
+
+    @property
+    def catalog(self) -> Catalog:
+        """Everything in the project, by kind."""
+        return self._catalog
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.root)!r})"
+
+    # -- data ------------------------------------------------------------------------------
+
+    def snapshot(
+        self,
+        source: Any,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        notes: str = "",
+        tags: Sequence[str] = (),
+        variable: str | None = None,
+    ) -> Snapshot:
+        """Freeze a file, a folder, a data frame or an array as a version of a data set.
+
+        Parameters
+        ----------
+        source : path, data frame or array
+        name : str, optional
+            Default: the path's stem, or the variable's name, made to fit.
+        version : str, optional
+            ``vX.Y`` or ``vX.Y.Z``. Default: the next one, or the newest when its content is the
+            same.
+        notes : str
+        tags : sequence of str
+        variable : str, optional
+            What the object is called in the notebook.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            When the source cannot be frozen.
+        ConflictError
+            When the version exists with other content.
+        StorageError
+            When the disk could not do it, or the source kept changing.
+        """
+        request = Request(
+            name=name or "", version=version, notes=notes, tags=tuple(tags), source=None
+        )
+        if isinstance(source, (str, os.PathLike)):
+            return self._catalog.snapshots.freeze_path(Path(os.path.abspath(source)), request)
+        called = name or (names.fit_name(variable) if variable else "")
+        if not called:
+            raise InvalidInputError("an object needs a name: give name=. Nothing was written.")
+        file, data = serializers.encode_table(source, called)
+        return self._catalog.snapshots.freeze(
+            Source(items={file: data}),
+            Request(
+                name=called,
+                version=version,
+                notes=notes,
+                tags=tuple(tags),
+                source=f"variable:{variable}" if variable else "object",
+                run_id=self._running_id(),
+            ),
+        )
+
+    def data(self, reference: str) -> Path:
+        """Return the read-only folder of a data set's version, every byte verified now.
+
+        Inside a tracked run the record names it among the run's data.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            When the reference stands for no data set.
+        IntegrityError
+            When its bytes do not hold.
+        """
+        frozen = self._catalog.resolve_data(reference, here=Path.cwd())
+        frozen.verify("It was not given out.")
+        tracker = tracking.active_tracker()
+        if tracker is not None and tracker.catalog.project.root == self.root:
+            tracker.use_data(frozen)
+        return frozen.path
+
+    def restore(self, reference: str, path: Path | str) -> Restored:
+        """Make a writable copy of a snapshot or a model version outside the store.
+
+        Raises
+        ------
+        ConflictError
+            When `path` exists.
+        IntegrityError
+            When the frozen bytes do not hold.
+        """
+        here = Path.cwd()
+        found = self._catalog.resolve(reference, here=here)
+        target = Path(os.path.abspath(here / path))
+        if isinstance(found, DataFound):
+            return restore(found.frozen, target)
+        if isinstance(found, ModelFound):
+            return restore(self._catalog.models.load(found.model, found.registered.version), target)
+        raise InvalidInputError(
+            f"{reference!r} is neither a data set nor a model. Nothing was restored."
+        )
+
+    # -- registry --------------------------------------------------------------------------
+
+    def promote(
+        self,
+        model: str,
+        version: str,
+        stage: str,
+        *,
+        as_version: str | None = None,
+        comment: str | None = None,
+        image: str | None = None,
+        dry_run: bool = False,
+    ) -> stages.Promotion:
+        """Move a model version to a stage after verifying it; see `stages.promote`."""
+        return stages.promote(
+            self._catalog,
+            model,
+            version,
+            stage,
+            as_version=as_version,
+            image=image,
+            comment=comment,
+            dry_run=dry_run,
+        )
+
+    def rollback(
+        self,
+        model: str,
+        *,
+        to: str | None = None,
+        comment: str | None = None,
+        dry_run: bool = False,
+    ) -> stages.Rollback:
+        """Put production back to what served before; see `stages.rollback`."""
+        return stages.rollback(self._catalog, model, to=to, comment=comment, dry_run=dry_run)
+
+    def comment(self, model: str, version: str, text: str) -> stages.Comment:
+        """Add a comment to a model version; see `stages.comment_on`."""
+        return stages.comment_on(self._catalog, model, version, text)
+
+    def registry(self, model: str | None = None) -> tables.RegistryTable:
+        """Return the registry of one model, or of all."""
+        return tables.list_registry(self._catalog, model)
+
+    def load_model(
+        self, model: str, *, stage: str | None = None, version: str | None = None
+    ) -> Any:
+        """Load a model after hashing the very bytes that are then loaded.
+
+        Parameters
+        ----------
+        model : str
+        stage : str, optional
+            Default: production.
+        version : str, optional
+            Instead of a stage.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such version, or no loader for its file.
+        IntegrityError
+            When the bytes, or the registry, do not hold. Nothing was loaded.
+        """
+        if stage is not None and version is not None:
+            raise InvalidInputError("name a stage or a version, not both. Nothing was loaded.")
+        selector = version or names.parse_stage(stage or "production")
+        self._catalog.registrar.load_sound(model)
+        found = self._catalog.resolve_model(f"{model}@{selector}", here=Path.cwd())
+        frozen = self._catalog.models.load(model, found.registered.version)
+        if found.registered.digest not in (None, frozen.manifest.digest):
+            raise stages.not_as_registered(found.registered, frozen, "Nothing was loaded.")
+        files = [one.path for one in frozen.manifest.files if one.path.startswith("model")]
+        if len(files) != 1:
+            raise NotFoundError(
+                f"{frozen.manifest.reference} is a folder of {len(files)} files; take a verified "
+                f"copy with: %restore {frozen.manifest.reference} PATH"
+            )
+        if frozen.manifest.problem:
+            frozen.verify("Nothing was loaded.")
+        kind = frozen.manifest.extra.get("serializer")
+        return serializers.load(
+            frozen.read(files[0]),
+            serializer=kind if isinstance(kind, str) and kind != "file" else None,
+            suffix=Path(files[0]).suffix,
+            what=frozen.manifest.reference,
+        )
+
+    # -- looking ---------------------------------------------------------------------------
+
+    def verify(self, *references: str) -> Verification:
+        """Hash again everything that the references stand on; without any, the whole project."""
+        return Verifier(self._catalog).run(references, here=Path.cwd())
+
+    def runs(self, name: str | None = None) -> tables.RunTable:
+        """Return the runs, oldest first."""
+        return tables.list_runs(self._catalog, name)
+
+    def lineage(self, reference: str | None = None) -> Lineage:
+        """Return what led to a thing and what came of it; without one, of the serving models."""
+        builder = LineageBuilder(self._catalog)
+        if reference is None:
+            return builder.everything()
+        return builder.around(self._catalog.resolve(reference, here=Path.cwd()))
+
+    def trace(self, reference: str) -> Trace:
+        """Answer which data, code, params and environment produced a thing."""
+        return trace(self._catalog, reference, here=Path.cwd())
+
+    def status(self) -> Status:
+        """Return where the project is and what is in it."""
+        return Status(
+            root=self.root,
+            initialised=(self.root / SETTINGS).is_file(),
+            git=git_root(self.root),
+            snapshots=len(self._catalog.snapshots.references()),
+            models=len(self._catalog.registrar.models()),
+            runs=len(self._catalog.runs.ids()),
+            running=self._running_id(),
+        )
+
+    # -- runs ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def track(
+        self,
+        name: str,
+        *,
+        data: str | Iterable[str] = (),
+        eval_data: str | Iterable[str] = (),
+    ) -> Iterator[tracking.Tracker]:
+        """Track a block of a script; inside a notebook ``%%trackrun`` captures more.
+
+        Parameters
+        ----------
+        name : str
+        data, eval_data : str or iterable of str
+            References of data sets; each is verified first.
+
+        Yields
+        ------
+        Tracker
+            With `log_param`, `log_metric`, `log_artifact` and `log_figure`.
+        """
+        here = Path.cwd()
+        source = _script_source()
+        tracker = tracking.Tracker(
+            catalog=self._catalog,
+            request=tracking.RunRequest(
+                name=name,
+                data=tuple(self._catalog.resolve_data(one, here=here) for one in _listed(data)),
+                eval_data=tuple(
+                    self._catalog.resolve_data(one, here=here) for one in _listed(eval_data)
+                ),
+            ),
+            code=tracking.CodeFacts(source=source, digests=code_digests(source)),
+        )
+        tracking.refuse_nested()
+        tracker.begin()
+        results = tracking.Results()
+        try:
+            with tracking.activated(tracker):
+                yield tracker
+        except BaseException as exc:
+            results.error = exc
+            results.status = "interrupted" if isinstance(exc, KeyboardInterrupt) else "failed"
+            raise
+        finally:
+            tracking.remember(tracker.end(results))
+
+    def _running_id(self) -> str | None:
+        tracker = tracking.active_tracker()
+        return tracker.record.run_id if tracker else None
+
+    def run(self, run_id: str) -> tracking.Run:
+        """Return a past run by its id or a unique prefix."""
+        found = self._catalog.resolve(f"run:{run_id}", here=Path.cwd())
+        if not isinstance(found, RunFound):
+            raise NotFoundError(f"{run_id!r} is no run.")
+        return tracking.Run(record=found.record)
+
+
+# Set by the notebook extension: its project is the notebook's, wherever a cell changed directory to.
+_chosen: list[Callable[[], Project]] = []
+
+
+def choose(find: Callable[[], Project] | None) -> None:
+    """Make what `find` returns the present project of this process; None to undo."""
+    _chosen[:] = [find] if find is not None else []
+
+
+def present() -> Project:
+    """Return the notebook's project, else the one that the working directory lies in."""
+    return _chosen[0]() if _chosen else Project.find()
+
+
+def code_digests(source: str) -> dict[str, str]:
+    """Return the digests by which a record names a piece of code."""
+    return {
+        "cell_sha256": raw_digest(source),
+        "cell_sha256_normalised": normalised_digest(source),
+    }
+
+
+def _listed(references: str | Iterable[str]) -> list[str]:
+    return [references] if isinstance(references, str) else list(references)
+
+
+def _script_source() -> str:
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    try:
+        return Path(path).read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
