@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+import traceback
+from typing import TYPE_CHECKING
 
 from nbversion import __version__
-from nbversion.errors import InvalidInputError, NbversionError, printable
+from nbversion.errors import InvalidInputError, NbversionError, StorageError, printable
 from nbversion.formats.json_text import encode_floats
 from nbversion.project import Project
 from nbversion.store.verification import Verification
@@ -30,26 +32,56 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = "--json" in words
     try:
-        parsed = build_parser().parse_args(words)
-        return _run(parsed)
+        return _told(words, as_json="--json" in words)
+    except OSError as exc:
+        # The answer could not be given: a full disk behind a redirection, for instance.
+        with contextlib.suppress(OSError):
+            _print(f"nbversion: the output cannot be written: {exc.strerror}.", to_stderr=True)
+        return StorageError.exit_status
+
+
+def _told(words: list[str], *, as_json: bool) -> int:
+    """Do what was asked, print the answer or the error, and return the exit status."""
+    try:
+        text, status = _run(build_parser().parse_args(words))
     except HelpAsked as asked:
-        print(asked.message)
-        return 0
+        text, status = asked.message, 0
     except NbversionError as exc:
-        if as_json:
-            print(json.dumps({"error": {"kind": exc.kind, "message": exc.message}}))
-        else:
-            print(f"nbversion: {printable(exc.message)}", file=sys.stderr)
-        return exc.exit_status
+        return _fail(exc.kind, exc.message, exc.exit_status, as_json=as_json)
     except KeyboardInterrupt:
-        print("nbversion: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (| head): nothing more can be told, and nothing went wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _fail("interrupted", "interrupted.", INTERRUPTED, as_json=as_json)
+    except OSError as exc:
+        return _fail("storage", str(exc), StorageError.exit_status, as_json=as_json)
+    except Exception as exc:  # noqa: BLE001  # Python's own status 1 would mean "does not hold"
+        traceback.print_exc()
+        said = f"a defect of nbversion: {type(exc).__name__}: {exc}"
+        return _fail("defect", said, StorageError.exit_status, as_json=as_json)
+    _print(text)
+    return status
+
+
+def _fail(kind: str, message: str, status: int, *, as_json: bool) -> int:
+    if as_json:
+        _print(json.dumps({"error": {"kind": kind, "message": message}}))
+    else:
+        _print(f"nbversion: {printable(message)}", to_stderr=True)
+    return status
+
+
+def _print(text: str, *, to_stderr: bool = False) -> None:
+    """Print `text` and flush it, whatever letters the terminal has, whether anyone reads or not."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except OSError as exc:
+        # Python would flush once more at its end, and complain.
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+        # That the reader went away (| head) changes nothing of what the status says.
+        if not isinstance(exc, BrokenPipeError):
+            raise
 
 
 def build_parser() -> Parser:
@@ -59,7 +91,9 @@ def build_parser() -> Parser:
         description="Data and model versioning that lives inside the Jupyter notebook.",
         epilog="In a notebook: %load_ext nbversion, then the same verbs as magics.",
     )
-    parser.add_argument("--version", action="store_true", help="show the version and stop")
+    parser.add_argument(
+        "--version", dest="show_version", action="store_true", help="show the version and stop"
+    )
     parser.add_argument("--project", metavar="FOLDER", help="work in the project of that folder")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
     for verb in VERBS:
@@ -100,30 +134,28 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
-def _run(parsed: argparse.Namespace) -> int:
-    if parsed.version is True:
-        print(f"nbversion {__version__}")
-        return 0
+def _run(parsed: argparse.Namespace) -> tuple[str, int]:
+    """Return what to print and the exit status."""
+    if parsed.show_version:
+        return f"nbversion {__version__}", 0
     if parsed.verb is None:
         raise InvalidInputError("no verb was given. See: nbversion --help")
+    result: Shown
     if parsed.verb == "demo":
         from nbversion.demo import run_demo  # noqa: PLC0415  # needs the tutorials extra
 
-        return _show(run_demo(parsed.folder, quiet=parsed.json), as_json=parsed.json)
-    if parsed.verb == "init":
-        return _show(Project.init(parsed.folder).status(), as_json=parsed.json)
-    act = BY_NAME[parsed.verb].act
-    if act is None:
-        raise InvalidInputError(f"{parsed.verb} belongs into a notebook.")
-    result = act(Project.find(parsed.project), parsed)
-    status = _show(result, as_json=parsed.json)
-    return 1 if isinstance(result, Verification) and not result.holds else status
-
-
-def _show(result: Shown, *, as_json: bool) -> int:
-    if as_json:
-        record: dict[str, Any] = result.to_json()
-        print(json.dumps(encode_floats(record), ensure_ascii=False, indent=2))
+        result = run_demo(parsed.folder, quiet=parsed.json)
+    elif parsed.verb == "init":
+        result = Project.init(parsed.folder).status()
     else:
-        print(result)
-    return 0
+        act = BY_NAME[parsed.verb].act
+        if act is None:
+            raise InvalidInputError(f"{parsed.verb} belongs into a notebook.")
+        result = act(Project.find(parsed.project), parsed)
+    fails = isinstance(result, Verification) and not result.holds
+    return _rendered(result, as_json=parsed.json), 1 if fails else 0
+
+
+def _rendered(result: Shown, *, as_json: bool) -> str:
+    # ASCII: a letter that drives a terminal, or that it does not have, is no matter then.
+    return json.dumps(encode_floats(result.to_json()), indent=2) if as_json else str(result)

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import shutil
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 FROZEN_MODE = 0o444
 TEXT_MODE = 0o644
+FOLDER_MODE = 0o755
 STAGE_PREFIX = ".nbv-stage-"
 TEMP_PREFIX = ".nbv-tmp-"
 # Above this many files one syncfs is cheaper than an fsync each (915 fsyncs a second measured).
@@ -68,12 +70,21 @@ class Disk:
 
     def make_folder(self, path: Path) -> None:
         """Make `path` and its parents."""
-        if path.is_dir():
-            return
-        self.step("make_folder", path)
+        self._make_missing(path)
+
+    def _make_missing(self, path: Path) -> list[Path]:
+        """Make `path` and its parents; return those that were not there, deepest first."""
+        missing = list(
+            itertools.takewhile(lambda one: not os.path.isdir(one), (path, *path.parents))
+        )
+        if missing:
+            self.step("make_folder", path)
         with _explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-            self.sync_folder(path.parent)
+            for folder in reversed(missing):
+                folder.mkdir(exist_ok=True)
+        for folder in reversed(missing):
+            self.sync_folder(folder.parent)
+        return missing
 
     def create(self, path: Path, data: bytes, *, mode: int = TEXT_MODE) -> bool:
         """Write a whole new file; False, with nothing changed, when the name is taken."""
@@ -107,8 +118,8 @@ class Disk:
     def remove(self, path: Path) -> None:
         """Remove a file of ours; one that is gone already is fine."""
         self.step("remove", path)
-        with contextlib.suppress(FileNotFoundError), _explained(path):
-            path.unlink()
+        with _explained(path):
+            path.unlink(missing_ok=True)
 
     def _write_temporary(self, path: Path, data: bytes, mode: int) -> Path:
         self.make_folder(path.parent)
@@ -133,22 +144,27 @@ class Disk:
 
     @contextlib.contextmanager
     def stage(self, parent: Path) -> Iterator[Staging]:
-        """Make a hidden folder in `parent` to build a version in; it is gone afterwards.
+        """Make a hidden folder in `parent` to build a version in.
 
-        Unless it was published, that is.
+        Unless it was published or is to be kept, it is gone afterwards, and with it every parent
+        that was made for it.
         """
-        self.make_folder(parent)
+        made = self._make_missing(parent)
         folder = parent / f"{STAGE_PREFIX}{secrets.token_hex(8)}"
-        self.step("stage", folder)
-        with _explained(parent):
-            folder.mkdir()
         staging = Staging(self, folder)
         try:
+            self.step("stage", folder)
+            with _explained(folder):
+                folder.mkdir(mode=FOLDER_MODE)
+                staging.open()
             yield staging
         finally:
             staging.close()
-            if folder.exists():
+            if folder.exists() and not staging.kept:
                 self.remove_tree(folder)
+            for one in made:
+                with contextlib.suppress(OSError):
+                    one.rmdir()
 
     def publish(self, folder: Path, final: Path) -> None:
         """Rename a flushed folder to its final place.
@@ -160,12 +176,13 @@ class Disk:
         """
         self.step("publish", final)
         try:
-            with _explained(final):
-                _rename_new(folder, final)
+            _rename_new(folder, final)
         except FileExistsError as exc:
             raise ConflictError(
                 f"{final.name} exists already in {final.parent}; it was left as it is."
             ) from exc
+        except OSError as exc:
+            raise _storage_error(final, exc) from exc
         self.sync_folder(final.parent)
 
     def exchange(self, folder: Path, final: Path) -> None:
@@ -176,7 +193,11 @@ class Disk:
                 # Two renames: a crash in between leaves the old folder whole under the aside name.
                 aside = final.parent / f"{STAGE_PREFIX}{secrets.token_hex(8)}"
                 os.rename(final, aside)
-                os.rename(folder, final)
+                try:
+                    os.rename(folder, final)
+                except BaseException:
+                    os.rename(aside, final)
+                    raise
                 os.rename(aside, folder)
         self.sync_folder(final.parent)
 
@@ -191,7 +212,8 @@ class Disk:
         target = quarantine / f"{secrets.token_hex(4)}-{path.name.removeprefix(STAGE_PREFIX)}"
         self.step("set_aside", path)
         with _explained(path):
-            os.rename(path, target)
+            # The store may be a link to another disk; then this copies.
+            shutil.move(path, target)
         self.sync_folder(quarantine)
         return target
 
@@ -234,6 +256,9 @@ class Disk:
             ) from exc
         except OSError as exc:
             raise _storage_error(path, exc) from exc
+        except NotImplementedError:
+            # A file system without locks: writers are safe by themselves.
+            held = contextlib.nullcontext()
         try:
             yield
         finally:
@@ -248,15 +273,21 @@ class Staging:
     ----------
     disk : Disk
     folder : Path
+    kept : bool
+        Whether the folder stays when the staging ends: after an exchange it is somebody else's.
     """
 
     disk: Disk
     folder: Path
+    kept: bool = False
     _written: list[Path] = field(default_factory=list)
     _filesystem: int = -1
 
-    def __post_init__(self) -> None:
-        # Opened before anything is written: write errors are reported to descriptors open then.
+    def open(self) -> None:
+        """Make ready to flush, before anything is written.
+
+        The system reports write errors to the descriptors that were open at the time.
+        """
         if sys.platform == "linux":
             self._filesystem = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
 
@@ -281,13 +312,20 @@ class Staging:
         target = self._place(path)
         digest, size = hashlib.sha256(), 0
         self.disk.step("write", target)
-        with _explained(target), open(_create(target, mode), "wb", buffering=0) as handle:
+        with _explained(target):
+            handle = _create(target, mode)
+        try:
+            # An error of `blocks` is not one of writing.
             for block in blocks:
                 view = memoryview(block)
                 digest.update(view)
-                while view:
-                    view = view[handle.write(view) :]
-                size = handle.tell()
+                size += len(view)
+                with _explained(target):
+                    while view:
+                        view = view[os.write(handle, view) :]
+        finally:
+            with _explained(target):
+                os.close(handle)
         self._written.append(target)
         return digest.hexdigest(), size
 
@@ -305,8 +343,7 @@ class Staging:
 
     def make_folder(self, path: str) -> None:
         """Make a folder below the folder."""
-        with _explained(self.folder):
-            (self.folder / path).mkdir(parents=True, exist_ok=True)
+        self._make(self.folder / path)
 
     def flush(self) -> None:
         """Make everything written so far durable, before it is published."""
@@ -326,9 +363,14 @@ class Staging:
     def _place(self, path: str) -> Path:
         target = self.folder / path
         if "/" in path:
-            with _explained(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
+            self._make(target.parent)
         return target
+
+    def _make(self, folder: Path) -> None:
+        if not folder.is_dir():
+            self._make(folder.parent)
+            with _explained(folder):
+                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def is_leftover(name: str) -> bool:
@@ -424,10 +466,10 @@ def _libc() -> ctypes.CDLL | None:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn the system's error into one line that names the path; FileExistsError passes."""
+    """Turn the system's error into one line that names the path."""
     try:
         yield
-    except (FileExistsError, StorageError):
+    except StorageError:
         raise
     except OSError as exc:
         raise _storage_error(path, exc) from exc

@@ -50,7 +50,8 @@ class NbversionError(Exception):
     def _render_traceback_(self) -> list[str]:
         # IPython prints these lines instead of a traceback and still fails the cell; a subclass of
         # IPython's UsageError would print one, and a UsageError itself is missed by test runners.
-        return [f"{type(self).__name__}: {printable(self.message)}"]
+        message = printable(self.message).replace("\n", "\\n")
+        return [f"{type(self).__name__}: {message}"]
 
 
 class InvalidInputError(NbversionError, ValueError):

@@ -1,6 +1,6 @@
 """Names, versions, run ids and references: the words by which a user calls a thing.
 
-Pure text. What a reference stands for in a given project is decided in `nbversion.store.references`.
+Pure text. What a reference stands for in a given project is decided in `nbversion.store.catalog`.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def next_data_version(used: Iterable[Version]) -> Version:
     if newest is None:
         return Version("v0.1")
     head, _, last = newest.text.rpartition(".")
-    return Version(f"{head}.{int(last) + 1}")
+    return data_version(f"{head}.{int(last) + 1}")
 
 
 def next_dev_version(used: Iterable[Version]) -> Version:
@@ -197,7 +197,7 @@ def next_dev_version(used: Iterable[Version]) -> Version:
         if str(version.semver.prerelease).startswith("dev.")
         and version.semver.finalize_version() == base
     ]
-    return Version(f"v{base}-dev.{max(numbers, default=0) + 1}")
+    return model_version(f"v{base}-dev.{max(numbers, default=0) + 1}")
 
 
 def new_run_id(name: str, *, now: datetime, used: Iterable[str]) -> str:

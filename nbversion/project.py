@@ -115,18 +115,30 @@ class Project:
 
         Raises
         ------
+        NotFoundError
+            When `start` is no folder.
         InvalidInputError
             When that would be the home folder.
         """
-        return cls(find_root(Path(start) if start is not None else Path.cwd()))
+        folder = Path(start) if start is not None else Path.cwd()
+        if not folder.is_dir():
+            # A mistyped path must not mean the project around it.
+            raise NotFoundError(f"{folder} is no folder.")
+        return cls(find_root(folder))
 
     @classmethod
     def init(cls, path: Path | str = ".") -> Project:
         """Make the lesson's folder template at `path` and return the project.
 
         What is there already is left as it is.
+
+        Raises
+        ------
+        InvalidInputError
+            When that is the home folder or the file system's root.
         """
         root = Path(path)
+        find_root(root)
         disk = Disk()
         disk.make_folder(root)
         project = cls(root, disk=disk)
@@ -409,15 +421,17 @@ class Project:
             with tracking.activated(tracker):
                 yield tracker
         except BaseException as exc:
-            results.error = exc
-            results.status = "interrupted" if isinstance(exc, KeyboardInterrupt) else "failed"
+            if not (isinstance(exc, SystemExit) and exc.code in (None, 0)):
+                results.error = exc
+                results.status = "interrupted" if isinstance(exc, KeyboardInterrupt) else "failed"
             raise
         finally:
             tracking.remember(tracker.end(results))
 
     def _running_id(self) -> str | None:
         tracker = tracking.active_tracker()
-        return tracker.record.run_id if tracker else None
+        ours = tracker is not None and tracker.catalog.project.root == self.root
+        return tracker.record.run_id if tracker is not None and ours else None
 
     def run(self, run_id: str) -> tracking.Run:
         """Return a past run by its id or a unique prefix."""

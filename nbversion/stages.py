@@ -22,6 +22,7 @@ from nbversion.store.promotion import (
     Signature,
     check_image,
     known_version,
+    last_change_of_production,
     plan_promote,
     plan_rollback,
 )
@@ -314,7 +315,7 @@ def rollback(
     def plan(registry: Registry) -> Entry:
         serving = registry.production
         if (serving.version if serving else None) != planned.displaced:
-            last = registry.history[-1]
+            last = last_change_of_production(registry)
             raise LostRaceError(
                 f"production of {model} was changed meanwhile by {last.actor} ({last.action} "
                 f"{last.version}). Nothing was rolled back; look at %registry {model} first."

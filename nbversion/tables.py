@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from nbversion.formats.registry import RegisteredVersion, Registry
     from nbversion.store.catalog import Catalog
 
+# A name may hold hyphens and digits itself.
+_RUN_ID = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-(.+?)-[0-9]{3,}(?:-[0-9a-f]{4})?")
 _SHOWN_RUNS = 50
 _SHOWN_ENTRIES = 12
 _SHOWN_COLUMNS = 6
@@ -72,7 +75,9 @@ class RunTable(Shown):
         if len(self.runs) > len(shown):
             notes.append(f"{len(self.runs) - len(shown)} older runs are not shown.")
         if not self.runs and not self.broken:
-            notes.append("There is no run yet: begin a cell with %%trackrun NAME.")
+            called = self.name or "NAME"
+            none = f"There is no run called {self.name}" if self.name else "There is no run yet"
+            notes.append(f"{none}: begin a cell with %%trackrun {called}.")
         of = f" of {self.name}" if self.name else ""
         return Card(
             title=f"Runs{of}",
@@ -87,7 +92,7 @@ def list_runs(catalog: Catalog, name: str | None) -> RunTable:
     """Return the runs called `name`, or all; a broken record does not hide the others."""
     found = catalog.runs.all()
     if name is not None:
-        found = [one for one in found if f"-{name}-" in f"{one.run_id}-" or _name(one) == name]
+        found = [one for one in found if _name(one) == name]
     return RunTable(
         name=name,
         runs=tuple(one for one in found if isinstance(one, RunRecord)),
@@ -96,7 +101,10 @@ def list_runs(catalog: Catalog, name: str | None) -> RunTable:
 
 
 def _name(one: RunRecord | BrokenRun) -> object:
-    return one.extra.get("name") if isinstance(one, RunRecord) else None
+    """Return what a run is called: a record written by hand says it only in its id."""
+    said = one.extra.get("name") if isinstance(one, RunRecord) else None
+    match = _RUN_ID.fullmatch(one.run_id)
+    return said or (match[1] if match else one.run_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -237,7 +245,8 @@ def list_registry(catalog: Catalog, model: str | None) -> RegistryTable:
                 frozen = catalog.models.load(*key)
                 metrics[key] = catalog.models.values(frozen, METRICS)
             except NotFoundError:
-                continue
+                # Not fetched, or a registry written by hand: its run may still be known.
+                metrics.pop(key, None)
             except NbversionError as exc:
                 broken.append(exc.message)
             if one.run_id:

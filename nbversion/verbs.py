@@ -301,7 +301,20 @@ BY_NAME = {verb.name: verb for verb in VERBS}
 # Where $name and {name} stand for a variable of the notebook: never in a text, which could then
 # carry a secret to disk.
 EXPANDED = frozenset(
-    {"source", "data", "eval_data", "artifact", "output", "reference", "references", "path"}
+    {
+        "source",
+        "data",
+        "eval_data",
+        "artifact",
+        "output",
+        "reference",
+        "references",
+        "path",
+        "model",
+        "version",
+        "as_version",
+        "to",
+    }
 )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbversion.hashing import digest_of
 
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def _top_level(body: list[ast.stmt]) -> list[ast.stmt]:
     found: list[ast.stmt] = []
     for node in body:
         found.append(node)
-        if isinstance(node, (ast.With, ast.AsyncWith, ast.Try)):
+        if isinstance(node, (ast.With, ast.AsyncWith, ast.Try, ast.TryStar)):
             found += _top_level(node.body)
     return found
 
@@ -167,43 +168,117 @@ class _Reader(ast.NodeVisitor):
             self.defined.add(node.name)
         self.generic_visit(node)
 
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        self.visit(node.target)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        self.generic_visit(node)
+        self._bind(node.name)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        self._bind(node.name)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self.generic_visit(node)
+        self._bind(node.rest)
+
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._define(node)
+        self._visit_function(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self._define(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self._define(node)
-
-    def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        for one in node.decorator_list:
-            self.visit(one)
-        self._scope(node)
-        self.defined.add(node.name)
+        self._visit_function(node)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        self._scope(node)
+        self._visit_arguments(node.args)
+        self._inner(node.args, [node.body])
 
-    def generic_visit(self, node: ast.AST) -> None:
-        if isinstance(node, _COMPREHENSIONS):
-            self._scope(node)
-        else:
-            super().generic_visit(node)
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for one in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(one)
+        self._inner(None, node.body, is_class=True)
+        self._bind(node.name)
 
-    def _scope(self, node: ast.AST) -> None:
+    def visit_ListComp(self, node: ast.ListComp) -> None:
+        self._visit_comprehension(node.generators, [node.elt])
+
+    def visit_SetComp(self, node: ast.SetComp) -> None:
+        self._visit_comprehension(node.generators, [node.elt])
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> None:
+        self._visit_comprehension(node.generators, [node.elt])
+
+    def visit_DictComp(self, node: ast.DictComp) -> None:
+        self._visit_comprehension(node.generators, [node.key, node.value])
+
+    def _visit_comprehension(
+        self, generators: list[ast.comprehension], results: list[ast.expr]
+    ) -> None:
+        # What is iterated over first belongs to the outer scope: ``[x for x in x]`` reads x.
+        first, *others = generators
+        self.visit(first.iter)
+        self._inner(None, [first.target, *first.ifs, *others, *results])
+
+    def _bind(self, name: str | None) -> None:
+        if name is not None:
+            self.defined.add(name)
+
+    def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for one in node.decorator_list:
+            self.visit(one)
+        self._visit_arguments(node.args)
+        # By the time that its body runs, the function has its name.
+        self._bind(node.name)
+        self._inner(node.args, node.body)
+
+    def _visit_arguments(self, arguments: ast.arguments) -> None:
+        # Defaults belong to the outer scope: ``def train(lr=lr)`` reads it.
+        for one in (*arguments.defaults, *arguments.kw_defaults):
+            if one is not None:
+                self.visit(one)
+
+    def _inner(
+        self,
+        arguments: ast.arguments | None,
+        body: Sequence[ast.AST],
+        *,
+        is_class: bool = False,
+    ) -> None:
         """Count what an inner scope reads of the outer one, as of its definition."""
-        local = {
-            one.id
-            for one in ast.walk(node)
-            if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)
-        }
-        local |= {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
-        local |= {
-            one.name
-            for one in ast.walk(node)
-            if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        }
-        for one in ast.walk(node):
-            if isinstance(one, ast.Name) and one.id not in local and one.id not in self.defined:
-                self.read.add(one.id)
+        scope = _Scope(is_class=is_class)
+        if arguments is not None:
+            scope.defined |= {one.arg for one in ast.walk(arguments) if isinstance(one, ast.arg)}
+        for one in body:
+            scope.visit(one)
+        self._take(scope)
+
+    def _take(self, scope: _Scope) -> None:
+        self.read |= scope.free() - self.defined
+
+
+class _Scope(_Reader):
+    """A function, class or comprehension in the cell: a name bound anywhere in it is its own.
+
+    Parameters
+    ----------
+    is_class : bool
+        Whose names the functions in it do not see.
+    """
+
+    def __init__(self, *, is_class: bool) -> None:
+        super().__init__()
+        self._is_class = is_class
+        self._outer: set[str] = set()
+        self._inner_free: set[str] = set()
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self._outer.update(node.names)
+
+    def free(self) -> set[str]:
+        """Return the names that come from outside."""
+        if self._is_class:
+            return self.read | self._inner_free
+        return (self.read | self._inner_free) - (self.defined - self._outer)
+
+    def _take(self, scope: _Scope) -> None:
+        self._inner_free |= scope.free()

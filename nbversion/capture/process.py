@@ -15,7 +15,7 @@ def this_process() -> dict[str, Any]:
         "host": socket.gethostname(),
         "boot_id": _boot_id(),
         "pid": pid,
-        "started": _start_time(pid),
+        "started": _state_and_start(pid)[1],
     }
 
 
@@ -38,8 +38,9 @@ def process_is_gone(process: object) -> bool:
         return True
     except OSError:
         return False
-    # The number may have been given to another process since.
-    return process.get("started") != _start_time(pid)
+    # The number may have been given to another process since, or nobody took note of its end.
+    state, started = _state_and_start(pid)
+    return state in ("Z", "X") or process.get("started") != started
 
 
 def _boot_id() -> str | None:
@@ -49,11 +50,12 @@ def _boot_id() -> str | None:
         return None
 
 
-def _start_time(pid: int) -> str | None:
-    """Return the process's start in clock ticks since boot, where the system tells."""
+def _state_and_start(pid: int) -> tuple[str | None, str | None]:
+    """Return a process's state and its start in clock ticks since boot, where the system tells."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-    # The command name, in parentheses, may hold anything; the start is the 20th field after it.
-    return text.rpartition(")")[2].split()[19]
+        return None, None
+    # The command name, in parentheses, may hold anything.
+    fields = text.rpartition(")")[2].split()
+    return fields[0], fields[19]

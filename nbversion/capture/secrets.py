@@ -10,7 +10,11 @@ import re
 from typing import Any
 
 MASK = "***"
-_WORDS = r"passw(?:or)?d|passwd|secret|token|api_?key|access_?key|private_?key|credential|auth"
+# Neither a tokenizer nor an author is a secret.
+_WORDS = (
+    r"passw(?:or)?d|passwd|secret|token(?!i[sz])|api_?key|access_?key|private_?key|credential"
+    r"|auth(?!ors?(?![a-z]))"
+)
 _SECRET_NAME = re.compile(rf"(?i)(?:{_WORDS})|(?:^|_)(?:key|pwd)$")
 _SHAPES = re.compile(
     r"(?:sk|pk|rk)[-_](?:live|test|proj|ant)?[-_]?[A-Za-z0-9_-]{20,}"

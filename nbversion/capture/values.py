@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from nbversion.errors import InvalidInputError
 
 # A path or a prompt fits; a document belongs into a snapshot.
 MAX_TEXT = 10_000
 _MAX_ITEMS = 1_000
+_MAX_DEPTH = 8
+# Larger ones have no decimal form that every reader takes.
+_MAX_BITS = 1024
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -24,27 +27,41 @@ def scalar(value: Any) -> Any:
         return next(kind(value) for kind in (bool, int, float) if isinstance(value, kind))
     if isinstance(value, str):
         return str.__str__(value)
-    item = getattr(value, "item", None)
-    if callable(item) and getattr(value, "shape", None) == ():
-        taken = item()
-        if isinstance(taken, _SCALARS):
-            return taken
-    return value
+    try:
+        item = getattr(value, "item", None)
+        taken = item() if callable(item) and tuple(getattr(value, "shape", (0,))) == () else value
+    except Exception:  # noqa: BLE001  # any object of the user's may answer anything
+        return value
+    return taken if isinstance(taken, _SCALARS) else value
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether `value` is a text that a file in UTF-8 can hold."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def is_param(value: Any, *, nested: bool = True) -> bool:
     """Whether `value` can stand as a param: a scalar, or a small list or mapping of scalars."""
+    return _fits(value, _MAX_DEPTH if nested else 0)
+
+
+def _fits(value: Any, depth: int) -> bool:
     value = scalar(value)
     if isinstance(value, str):
-        return len(value) <= MAX_TEXT
+        return len(value) <= MAX_TEXT and is_text(value)
+    if isinstance(value, int):
+        return value.bit_length() <= _MAX_BITS
     if isinstance(value, _SCALARS):
         return True
-    if not nested:
+    if not depth:
         return False
     if isinstance(value, (list, tuple)) and len(value) <= _MAX_ITEMS:
-        return all(is_param(item) for item in value)
+        return all(_fits(item, depth - 1) for item in value)
     if isinstance(value, dict) and len(value) <= _MAX_ITEMS:
-        return all(isinstance(key, str) and is_param(item) for key, item in value.items())
+        return all(is_text(key) and _fits(item, depth - 1) for key, item in value.items())
     return False
 
 
@@ -65,7 +82,7 @@ def encode_param(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [encode_param(name, item) for item in value]
     if isinstance(value, dict):
-        return {key: encode_param(name, item) for key, item in value.items()}
+        return {str.__str__(key): encode_param(name, item) for key, item in value.items()}
     return value
 
 

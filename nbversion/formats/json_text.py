@@ -21,7 +21,7 @@ MAX_DEPTH = 64
 # A manifest of a million files is about 200 MB; a hostile file must not take the machine's memory.
 MAX_BYTES = 1 << 30
 # C1 controls, U+2028/9 and the byte order mark are legal in JSON but not in every YAML or terminal.
-_RAW_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+RAW_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -60,19 +60,28 @@ def dump_inline(value: Any) -> str:
         text = json.dumps(encode_floats(value), ensure_ascii=False, allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as exc:
-        raise InvalidInputError(f"cannot be written as JSON: {exc}. Nothing was written.") from exc
-    return _RAW_CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+        raise not_writable(exc) from exc
+    return RAW_CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the bytes that digests are taken over: sorted keys, no spaces, UTF-8 unescaped."""
-    return json.dumps(
-        encode_floats(value),
-        ensure_ascii=False,
-        allow_nan=False,
-        sort_keys=True,
-        separators=(",", ":"),
-    ).encode()
+    """Return the bytes that digests are taken over: sorted keys, no spaces, UTF-8 unescaped.
+
+    Raises
+    ------
+    InvalidInputError
+        For a value that JSON has no form for, or text with a lone surrogate.
+    """
+    try:
+        return json.dumps(
+            encode_floats(value),
+            ensure_ascii=False,
+            allow_nan=False,
+            sort_keys=True,
+            separators=(",", ":"),
+        ).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise not_writable(exc) from exc
 
 
 def record_digest(record: Mapping[str, Any]) -> str:
@@ -89,7 +98,14 @@ def ordered(record: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 
 def dump_json(record: Mapping[str, Any]) -> bytes:
-    """Return the file's text: lists of records one record a line, everything else in line."""
+    """Return the file's text: lists of records one record a line, everything else in line.
+
+    Raises
+    ------
+    InvalidInputError
+        For what `parse_json` would not read back.
+    """
+    check_depth(record)
     parts: list[str] = []
     after_records = False
     for key, value in record.items():
@@ -117,7 +133,7 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
     ------
     FormatError
         When it is not UTF-8, not JSON, not an object, too large or too deep, or has a duplicate key,
-        a NaN or a lone surrogate.
+        a NaN, a number beyond a float's range or a lone surrogate.
     """
     if len(data) > MAX_BYTES:
         raise broken(where, f"it is larger than {MAX_BYTES} bytes")
@@ -128,6 +144,7 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
             data.decode(),
             object_pairs_hook=_unique_keys,
             parse_constant=_refuse_constant,
+            parse_float=finite,
         )
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()
@@ -137,7 +154,7 @@ def parse_json(data: bytes, where: str) -> dict[str, Any]:
         raise broken(where, f"it is not valid JSON ({exc})") from exc
     if not isinstance(value, dict):
         raise broken(where, "it is not a JSON object")
-    if _depth(value) > MAX_DEPTH:
+    if depth(value) > MAX_DEPTH:
         raise broken(where, "it is nested too deep")
     return value
 
@@ -148,6 +165,25 @@ def broken(where: str, why: str) -> FormatError:
         f"{where} cannot be read: {why}. It was left untouched; restore it from git or a copy, or "
         "mend it by hand."
     )
+
+
+def not_writable(why: object) -> InvalidInputError:
+    """Make the error for a value that our files have no form for."""
+    return InvalidInputError(f"cannot be written as JSON: {why}. Nothing was written.")
+
+
+def finite(text: str) -> float:
+    """Return the float that `text` writes; what would turn into an infinity is refused."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return value
+
+
+def check_depth(value: Any) -> None:
+    """Refuse to write what would be refused on reading."""
+    if depth(value) > MAX_DEPTH:
+        raise not_writable("it is nested too deep")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -163,7 +199,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON; write it as the text {name!r}")
 
 
-def _depth(value: Any) -> int:
+def depth(value: Any) -> int:
+    """Return how many lists and mappings lie within one another, counting no further than needed."""
     deepest, level = 0, [value]
     while level and deepest <= MAX_DEPTH:
         deepest += 1
@@ -171,6 +208,6 @@ def _depth(value: Any) -> int:
             item
             for one in level
             for item in (one.values() if isinstance(one, dict) else one)
-            if isinstance(item, (dict, list))
+            if isinstance(item, (dict, list, tuple))
         ]
     return deepest

@@ -186,6 +186,8 @@ def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
     """
     fields = Fields(where, parse_json(data, where))
     fields.check_schema()
+    if "model" in fields.values and "dataset" in fields.values:
+        raise fields.error("model", "absent beside 'dataset'")
     kind: Literal["data", "model"] = "model" if "model" in fields.values else "data"
     name = fields.required("model" if kind == "model" else "dataset")
     version = fields.required("version")

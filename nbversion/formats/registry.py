@@ -188,12 +188,14 @@ class Registry:
         return self.history[-1].digest_of_entry if self.history else None
 
     def find(self, version: str) -> RegisteredVersion | None:
-        """Return the version written or equal to `version`, or None."""
-        wanted = names.Version(version)
-        for one in self.versions:
-            if one.version == version or names.Version(one.version) == wanted:
-                return one
-        return None
+        """Return the version equal to `version`, or None; also for what is no version at all."""
+        try:
+            wanted = names.Version(version).semver
+        except ValueError:
+            return None
+        return next(
+            (one for one in self.versions if names.Version(one.version).semver == wanted), None
+        )
 
     @property
     def production(self) -> RegisteredVersion | None:
@@ -284,7 +286,8 @@ def replay(history: Iterable[Entry]) -> tuple[RegisteredVersion, ...]:
 def problems(registry: Registry) -> list[str]:
     """Return what in the file breaks its own laws, in words; empty when it holds.
 
-    A consistent forgery of the whole file is not found here, only against git or a remote.
+    A consistent forgery of the whole file is not found here, only against git or a remote. Nor is a
+    change of keys that we do not know, outside the history: nothing is derived from them.
     """
     found: list[str] = []
     previous: str | None = None
@@ -303,13 +306,19 @@ def problems(registry: Registry) -> list[str]:
     if registry.stated_head != previous:
         found.append(f"head says {registry.stated_head}, the last entry gives {previous}")
     if registry.history:
-        expected = {one.version: replace(one, extra={}) for one in replay(registry.history)}
-        found += [
+        replayed = replay(registry.history)
+        expected = {one.version: replace(one, extra={}) for one in replayed}
+        wrong = [
             f"version {one.version} is not what the history leads to"
             for one in registry.versions
             if expected.pop(one.version, None) != replace(one, extra={})
         ]
-        found += [f"version {version} of the history is not listed" for version in expected]
+        wrong += [f"version {version} of the history is not listed" for version in expected]
+        if not wrong and [one.version for one in registry.versions] != [
+            one.version for one in replayed
+        ]:
+            wrong = ["the versions are not listed in the order of their registration"]
+        found += wrong
     serving = [one.version for one in registry.versions if one.stage is Stage.PRODUCTION]
     if len(serving) > 1:
         found.append(f"more than one version is in production: {', '.join(serving)}")
@@ -338,7 +347,7 @@ def parse_registry(data: bytes, where: str, model: str) -> Registry:
         name=name,
         versions=versions,
         history=history,
-        stated_revision=fields.integer("revision", len(history)),
+        stated_revision=fields.integer("revision", 0),
         stated_head=fields.optional("head"),
         extra={key: value for key, value in fields.values.items() if key not in _KEYS},
     )
@@ -348,7 +357,7 @@ def _parse_version(fields: Fields) -> RegisteredVersion:
     version = fields.required("version")
     try:
         names.model_version(version)
-        stage = names.parse_stage(fields.text("stage", "dev"))
+        stage = names.parse_stage(fields.required("stage"))
     except InvalidInputError as exc:
         raise broken(fields.where, exc.message.partition(" Nothing was")[0]) from exc
     return RegisteredVersion(

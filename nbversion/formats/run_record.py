@@ -6,6 +6,7 @@ out. It is written when the run starts and once more when it ends; after that it
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,7 +170,9 @@ def parse_run(data: bytes, where: str, run_id: str) -> RunRecord:
         named = [{"ref": snapshot, "digest": None}]
     duration = fields.values.get("duration_s")
     if duration is not None and (
-        isinstance(duration, bool) or not isinstance(duration, int | float)
+        isinstance(duration, bool)
+        or not isinstance(duration, int | float)
+        or not math.isfinite(duration)
     ):
         raise fields.error("duration_s", "a number of seconds")
     recorded = fields.optional("record_digest")
@@ -180,7 +183,7 @@ def parse_run(data: bytes, where: str, run_id: str) -> RunRecord:
         run_id=run_id,
         code_commit=fields.optional("code_commit"),
         params=fields.mapping("params"),
-        env=fields.mapping("env"),
+        env=_env(fields),
         outputs=_outputs(fields),
         data=tuple(named),
         eval_data=tuple(_data(item) for item in fields.records("eval_data")),
@@ -207,6 +210,13 @@ def _data(item: Fields) -> dict[str, Any]:
     item.required("ref")
     item.optional("digest")
     return item.values
+
+
+def _env(fields: Fields) -> dict[str, Any]:
+    env = Fields(f"{fields.where} (env)", fields.mapping("env"))
+    for key in ("python", "requirements_lock", "container_image"):
+        env.optional(key)
+    return env.values
 
 
 def _outputs(fields: Fields) -> dict[str, Any]:

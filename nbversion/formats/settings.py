@@ -47,7 +47,12 @@ def parse_settings(data: bytes, where: str) -> Settings:
     FormatError
         When the text is not YAML or a key has the wrong type.
     """
+    lines = (line.strip() for line in data.splitlines())
+    if all(not line or line.startswith(b"#") for line in lines):
+        # Every key has a default, so a file without any is fine: it marks the project's root.
+        return Settings()
     fields = Fields(where, parse_yaml(data, where, text_at=(("owner",),)))
     fields.check_schema()
-    ignore = fields.texts("ignore") if "ignore" in fields.values else DEFAULT_IGNORE
+    is_default = fields.values.get("ignore") is None
+    ignore = DEFAULT_IGNORE if is_default else fields.texts("ignore")
     return Settings(owner=fields.optional("owner"), ignore=ignore)

@@ -14,11 +14,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
-from nbversion.errors import FormatError
-from nbversion.formats.json_text import MAX_DEPTH, broken, dump_inline, encode_floats
+from nbversion.formats.json_text import (
+    MAX_DEPTH,
+    RAW_CONTROLS,
+    broken,
+    check_depth,
+    depth,
+    dump_inline,
+    encode_floats,
+    finite,
+    not_writable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from nbversion.errors import FormatError
 
 MAX_BYTES = 64 << 20
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -27,40 +38,57 @@ _YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 _STRING_OR_KEY = re.compile(r'"(?:[^"\\]|\\.)*"|([A-Za-z_][A-Za-z0-9_]*)(?=: )')
 _LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*):(?: (.+))?")
 _ITEM = "  - "
+# YAML pairs no surrogates as JSON does, and allows a key without "?" 1,024 characters.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONG_KEY = 1_000
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "True", "TRUE"}
 _FALSE = {"false", "False", "FALSE"}
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,39})")
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
 _INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
 _NAN = {".nan", ".NaN", ".NAN"}
 
 
 def dump_yaml(record: Mapping[str, Any]) -> bytes:
-    """Return the file's text, one top-level key a line and lists of records one record a line."""
+    """Return the file's text, one top-level key a line and lists of records one record a line.
+
+    Raises
+    ------
+    InvalidInputError
+        For what `parse_yaml` would not read back.
+    """
+    check_depth(record)
+    if not record:
+        return b"{}\n"
     lines: list[str] = []
     for key, value in record.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            lines.append(f"{_key(key)}:")
+            lines.append(_key(key, "\n") + ":")
             lines += [_ITEM + _flow(encode_floats(item)) for item in value]
         else:
-            lines.append(f"{_key(key)}: {_flow(encode_floats(value))}")
+            lines.append(_key(key, "\n") + ": " + _flow(encode_floats(value)))
     return ("\n".join(lines) + "\n").encode()
 
 
-def _key(key: str) -> str:
+def _key(key: object, after_long: str) -> str:
+    if not isinstance(key, str):
+        raise not_writable(f"the key {key!r} is no text")
     plain = _PLAIN_KEY.fullmatch(key) and key.lower() not in _YAML_WORDS
-    return key if plain else dump_inline(key)
+    text = key if plain else dump_inline(key)
+    return text if len(text) <= _LONG_KEY else f"? {text}{after_long}"
 
 
 def _flow(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+        pairs = (_key(key, " ") + ": " + _flow(item) for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_flow(item) for item in value) + "]"
     if isinstance(value, float):
-        text = repr(value)
+        # Not repr(): a subclass, such as numpy.float64, has its own.
+        text = float.__repr__(value)
         # YAML 1.1 reads 1e-05 as text: a float always has a point.
         return text if "e" not in text or "." in text else text.replace("e", ".0e")
     return dump_inline(value)
@@ -91,7 +119,7 @@ def parse_yaml(data: bytes, where: str, *, text_at: Collection[tuple[str, ...]])
         raise broken(where, f"it is not UTF-8 ({exc})") from exc
     if not text.strip("\0 \t\r\n"):
         raise broken(where, "it is empty")
-    own = _parse_own(text)
+    own = parse_own(text)
     if own is not None and all(_is_text(own, path) for path in text_at):
         return own
     try:
@@ -116,8 +144,13 @@ def _is_text(record: dict[str, Any], path: tuple[str, ...]) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _parse_own(text: str) -> dict[str, Any] | None:
-    """Read what `dump_yaml` wrote; None when the text is not of that form."""
+def parse_own(text: str) -> dict[str, Any] | None:
+    """Read what `dump_yaml` wrote; None when the text is not of that form.
+
+    Whatever this reads, the slow path reads equal.
+    """
+    if RAW_CONTROLS.search(text) or _SURROGATE.search(text):
+        return None
     found: dict[str, Any] = {}
     items: list[Any] | None = None
     lists: list[list[Any]] = []
@@ -137,12 +170,12 @@ def _parse_own(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     # A key without a value is null in YAML, not an empty list.
-    return found if all(lists) else None
+    return found if all(lists) and depth(found) <= MAX_DEPTH else None
 
 
 def _parse_flow(text: str) -> Any:
     quoted = _STRING_OR_KEY.sub(lambda m: f'"{m[1]}"' if m[1] else m[0], text)
-    return json.loads(quoted, object_pairs_hook=_unique, parse_constant=_refuse)
+    return json.loads(quoted, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=finite)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -174,13 +207,9 @@ class _Builder:
         return value
 
     def node(self, event: yaml.Event, events: Iterator[yaml.Event], path: tuple[str, ...]) -> Any:
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise self.error(event, "anchors and aliases are not allowed")
-        if len(path) > MAX_DEPTH:
+        self.check(event)
+        if len(path) >= MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
             raise self.error(event, "it is nested too deep")
-        tag = getattr(event, "tag", None)
-        if tag not in (None, "!"):
-            raise self.error(event, f"the tag {tag} is not allowed")
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event, path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -192,21 +221,39 @@ class _Builder:
         while not isinstance(item := next(events), yaml.MappingEndEvent):
             if not isinstance(item, yaml.ScalarEvent):
                 raise self.error(item, "a key is not plain text")
-            key = self.node(item, events, path) if item.tag or item.anchor else item.value
+            self.check(item)
+            key = self.text(item)
             if key in mapping:
                 raise self.error(item, f"the key {key!r} stands twice")
             mapping[key] = self.node(next(events), events, (*path, key))
         return mapping
 
+    def check(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise self.error(event, "anchors and aliases are not allowed")
+        tag = getattr(event, "tag", None)
+        if tag not in (None, "!"):
+            raise self.error(event, f"the tag {tag} is not allowed")
+
     def scalar(self, event: yaml.ScalarEvent, path: tuple[str, ...]) -> Any:
-        text: str = event.value
+        text = self.text(event)
         if event.style or event.tag == "!":
             return text
         if text in _NULL:
             return None
         if path in self.text_at:
             return text
-        return _plain(text)
+        try:
+            return _plain(text)
+        except ValueError:
+            raise self.error(event, "a number is too long") from None
+
+    def text(self, event: yaml.ScalarEvent) -> str:
+        text: str = event.value
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            # Python's own YAML reader lets them pass, libyaml does not.
+            raise self.error(event, "half of a surrogate pair is no text")
+        return text
 
     def error(self, event: yaml.Event, why: str) -> FormatError:
         mark = event.start_mark

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
-from nbversion.errors import NbversionError
 from nbversion.names import Stage
 from nbversion.verbs import BY_NAME
 
@@ -38,7 +37,7 @@ def completer(session: Session) -> Callable[[CompletionContext], Any]:
         before, fragment = split_fragment(match[3])
         found: list[str] = []
         # A broken project must not break typing.
-        with contextlib.suppress(NbversionError, OSError):
+        with contextlib.suppress(Exception):
             found = candidates(session, verb, before, fragment)
         return {
             "completions": [SimpleCompletion(text=one, type="nbversion") for one in found],
@@ -130,7 +129,9 @@ def _of_kind(session: Session, kind: str, filled: list[str], fragment: str) -> l
 def _variables(session: Session) -> list[str]:
     hidden = session.shell.user_ns_hidden
     return sorted(
-        name for name in session.shell.user_ns if not name.startswith("_") and name not in hidden
+        name
+        for name in session.shell.user_ns
+        if isinstance(name, str) and not name.startswith("_") and name not in hidden
     )
 
 

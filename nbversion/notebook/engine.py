@@ -8,15 +8,15 @@ with the notebook's line numbers. `shell.run_cell` cannot be used for this: nest
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import DisplayHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from types import CodeType
+    from types import CodeType, TracebackType
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -41,13 +41,13 @@ class Body:
         self._shell = shell
         self.python = transformed(shell, body)
         # The tracked line, and the blank lines that IPython drops, count for line numbers.
-        above = 1 + len(body) - len(body.lstrip("\n"))
+        above = 1 + _leading_blank_lines(body)
         source = "\n" * above + self.python
         name = shell.compile.cache(source, count, raw_code=cell)
         tree = shell.transform_ast(shell.compile.ast_parse(source, filename=name))
+        self._silent = DisplayHook.semicolon_at_end_of_expression(body)
         self._codes = self._compile(tree.body, name)
         self.is_async = any(_is_coroutine(code) for code, _ in self._codes)
-        self._silent = DisplayHook.semicolon_at_end_of_expression(body)
 
     def _compile(self, nodes: list[ast.stmt], name: str) -> list[tuple[CodeType, str]]:
         shell = self._shell
@@ -69,7 +69,7 @@ class Body:
         compiler: Callable[[ast.mod, str, str], CodeType] = shell.compile  # type: ignore[assignment]
         with shell.compile.extra_flags(flags):
             for node in nodes:
-                show = interactivity == "all" and isinstance(node, ast.Expr)
+                show = interactivity == "all" and isinstance(node, ast.Expr) and not self._silent
                 tree: ast.mod = (
                     ast.Interactive([node]) if show else ast.Module(body=[node], type_ignores=[])
                 )
@@ -89,33 +89,51 @@ class Body:
             value = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307  # the user's own code
             if _is_coroutine(code):
                 value = await value
-        return value if mode_of_last(self._codes) == "eval" and not self._silent else None
+        return value if _mode_of_last(self._codes) == "eval" and not self._silent else None
 
 
-def show_only_the_cell(shell: InteractiveShell, exc: BaseException) -> None:
-    """Let IPython show the traceback of `exc` from the cell's own frame on.
+def show_from(
+    shell: InteractiveShell, exc: BaseException, own: TracebackType | None
+) -> Callable[[], None]:
+    """Let IPython show the traceback of `exc` from `own` on; returns what undoes it.
 
-    Without this it begins with the call of the magic, the whole cell as one quoted line. The mark
-    is to be taken off again with `show_all` once the cell has ended, so that an exception that is
-    kept and raised again elsewhere shows where.
+    Without this it begins with the call of the magic, the whole cell as one quoted line.
+    ``_render_traceback_``, IPython's protocol for this, is not asked for a syntax error or a group
+    of exceptions, so `shell.showtraceback` is shadowed until the cell has ended.
     """
-    own = exc.__traceback__
-    while own is not None and own.tb_frame.f_globals.get("__name__", "").startswith("nbversion."):
-        own = own.tb_next
-    if own is None or hasattr(exc, "_render_traceback_"):
-        return
+    earlier = vars(shell).get("showtraceback")
+    show = shell.showtraceback
 
-    def render() -> list[str]:
-        return list(shell.InteractiveTB.structured_traceback(type(exc), exc, own, tb_offset=0))
+    def show_own(*args: Any, **kwargs: Any) -> Any:
+        if sys.exc_info()[1] is exc:
+            exc.__traceback__ = own
+            # IPython leaves out the frame of its own that it expects above the cell's.
+            kwargs["tb_offset"] = 0
+        return show(*args, **kwargs)
 
-    # An exception without room for attributes is shown in full.
-    with contextlib.suppress(AttributeError, TypeError):
-        exc._render_traceback_ = render  # type: ignore[attr-defined]  # IPython's protocol
+    def undo() -> None:
+        # Not where somebody shadowed it once more.
+        if vars(shell).get("showtraceback") is not show_own:
+            return
+        if earlier is None:
+            del shell.showtraceback
+        else:
+            shell.showtraceback = earlier  # type: ignore[method-assign]
+
+    shell.showtraceback = show_own  # type: ignore[method-assign]
+    return undo
 
 
-def show_all(exc: BaseException) -> None:
-    """Undo `show_only_the_cell`."""
-    getattr(exc, "__dict__", {}).pop("_render_traceback_", None)
+def own_frames(exc: BaseException) -> TracebackType | None:
+    """Return the traceback of `exc` below the frames of this package."""
+    found = exc.__traceback__
+    while found is not None and _is_ours(found.tb_frame.f_globals.get("__name__")):
+        found = found.tb_next
+    return found
+
+
+def _is_ours(module: object) -> bool:
+    return isinstance(module, str) and module.startswith("nbversion.")
 
 
 def execution_count(shell: InteractiveShell) -> int:
@@ -140,7 +158,12 @@ def transformed(shell: InteractiveShell, body: str) -> str:
     return str(shell.transform_cell(body))
 
 
-def mode_of_last(codes: list[tuple[CodeType, str]]) -> str:
+def _leading_blank_lines(body: str) -> int:
+    lines = body.splitlines()
+    return next((at for at, line in enumerate(lines) if line.strip()), 0)
+
+
+def _mode_of_last(codes: list[tuple[CodeType, str]]) -> str:
     """Return how the last part was compiled."""
     return codes[-1][1] if codes else ""
 

@@ -56,7 +56,7 @@ def notebook_path(shell: InteractiveShell, cell: str | None) -> Path | None:
 def _holds(path: Path, cell: str) -> bool:
     try:
         if path.stat().st_size > _MAX_NOTEBOOK:
-            return True
+            return False
         return f'"{cell}"'.encode() in path.read_bytes()
     except OSError:
         return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import no_var_expand
@@ -53,25 +55,29 @@ def _line_magic(session: Session, verb: Verb) -> Callable[[str], Any]:
 
 def _snapshot(session: Session, words: Any) -> Any:
     """Freeze a path, or a value of the notebook when no file is called so."""
-    from pathlib import Path  # noqa: PLC0415
-
     space = session.shell.user_ns
-    is_path = "/" in words.source or Path(words.source).exists()
-    is_name = words.source.isidentifier() and words.source in space
-    if is_path and is_name and not isinstance(space[words.source], (str, Path)):
+    source = words.source
+    is_path = "/" in source or os.path.exists(source)
+    is_name = source.isidentifier() and source in space
+    if is_path and is_name and not _is_the_same(space[source], source):
         raise InvalidInputError(
-            f"{words.source!r} is a file here and a variable of the notebook. Write ./{words.source} "
+            f"{source!r} is a file here and a variable of the notebook. Write ./{source} "
             "for the file, or rename the variable. Nothing was written."
         )
-    value = space[words.source] if is_name and not is_path else words.source
+    value = space[source] if is_name and not is_path else source
     return session.project.snapshot(
         value,
         name=words.name,
         version=words.version,
         notes=words.notes,
         tags=words.tag,
-        variable=words.source if is_name and not is_path else None,
+        variable=source if is_name and not is_path else None,
     )
+
+
+def _is_the_same(value: object, path: str) -> bool:
+    """Whether a variable holds the path that it is called like."""
+    return isinstance(value, (str, Path)) and os.path.abspath(value) == os.path.abspath(path)
 
 
 def _status_magic(session: Session) -> Callable[[str], Any]:
@@ -91,7 +97,8 @@ def _status_magic(session: Session) -> Callable[[str], Any]:
         if verb.name != "status"
     )
     nbversion.__doc__ = (
-        "Show where the project is and what is in it.\n\nThe other magics, each with --help:\n"
+        "usage: %nbversion [status]\n\nShow where the project is and what is in it.\n\n"
+        "The other magics, each with --help:\n"
         f"{verbs}\n"
     )
     return nbversion

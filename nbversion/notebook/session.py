@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbversion.notebook.engine import show_all
+from nbversion.notebook.engine import own_frames, show_from
 from nbversion.project import Project
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -31,8 +32,8 @@ class Session:
         self._start = Path.cwd()
         self._project: Project | None = None
         self.info: Any = None
-        # The exception whose traceback was cut to the cell's own frames.
-        self.shown: BaseException | None = None
+        # Undoes `show_own` when the cell has ended.
+        self._undo: Callable[[], None] | None = None
 
     @property
     def project(self) -> Project:
@@ -48,9 +49,22 @@ class Session:
     def after_cell(self, *_: Any) -> None:
         """Forget what belongs to the cell that ended."""
         self.info = None
-        if self.shown is not None:
-            show_all(self.shown)
-            self.shown = None
+        self._show_all()
+
+    def show_own(self, exc: BaseException) -> None:
+        """Show the traceback of `exc` from the cell's own frames on, until the cell has ended."""
+        self._show_all()
+        self._undo = show_from(self.shell, exc, own_frames(exc))
+
+    def show_without_frames(self, exc: BaseException) -> None:
+        """Show `exc`, a mistake in the cell's text, without any frame, as IPython does."""
+        self._show_all()
+        self._undo = show_from(self.shell, exc, None)
+
+    def _show_all(self) -> None:
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
 
     def expand(self, text: str) -> str:
         """Put the notebook's variables in the place of ``$name`` and ``{name}``."""

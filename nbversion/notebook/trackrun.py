@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,6 @@ from nbversion.notebook import identity
 from nbversion.notebook.engine import (
     Body,
     execution_count,
-    show_only_the_cell,
     transformed,
 )
 from nbversion.project import code_digests
@@ -60,44 +59,45 @@ class CellRun:
     async def run(self) -> Any:
         """Run everything and return the cell's own value."""
         __tracebackhide__ = True
-        self.tracker.begin()
         self._look_before()
+        self.tracker.begin()
         try:
             with tracking.activated(self.tracker):
                 value = await self.body.run()
         except BaseException as exc:
-            self._end_badly(exc)
-            show_only_the_cell(self.session.shell, exc)
-            self.session.shown = exc
+            # A forked child that got this far has nothing to record.
+            if self.tracker.is_ours:
+                self._end_badly(exc)
+                self.session.show_own(exc)
             raise
+        if not self.tracker.is_ours:
+            return value
         results = Results(params=self._params_after())
         self._look_after(results)
         run = self.tracker.end(results)
         tracking.remember(run)
-        display(run)
+        _show(run)
         if results.problems:
             raise _kept(results.problems[0], run)
         return value
 
     def _end_badly(self, exc: BaseException) -> None:
-        interrupted = isinstance(exc, (KeyboardInterrupt, asyncio.CancelledError))
-        results = Results(
-            status="interrupted" if interrupted else "failed",
-            error=exc,
-            params=self._params_after(),
-        )
-        for name in _listed(self.words.metrics):
-            if name in self.session.shell.user_ns and self._is_of_this_cell(name):
-                self._metric(results, name)
-        # What was not captured of a failed run is a warning in its record: the cell's own error
+        # What cannot be captured of a failed run is a warning in its record: the cell's own error
         # is what the user must see.
         try:
+            results = Results(
+                status=tracking.status_of(exc), error=exc, params=self._params_after()
+            )
+            for name in _listed(self.words.metrics):
+                if name in self.session.shell.user_ns and self._is_of_this_cell(name):
+                    self._metric(results, name)
             run = self.tracker.end(results)
-        except NbversionError as problem:
-            exc.add_note(f"nbversion: the run's record could not be written: {problem.message}")
+        except Exception as problem:  # noqa: BLE001  # whatever it is, it must not hide `exc`
+            what = problem.message if isinstance(problem, NbversionError) else repr(problem)
+            exc.add_note(f"nbversion: the run's record could not be written: {what}")
             return
         tracking.remember(run)
-        display(run)
+        _show(run)
 
     # -- params and metrics ----------------------------------------------------------------
 
@@ -110,7 +110,9 @@ class CellRun:
             watched.add(self.words.model.partition("=")[2])
         self._before = {name: id(space[name]) for name in watched if name in space}
         hidden = self.session.shell.user_ns_hidden
-        for name in asked or sorted(self.names.read):
+        # A result is no param unless it is asked for as one.
+        results = set() if asked else watched
+        for name in asked or sorted(self.names.read - results):
             if name in self.names.literals or name not in space:
                 continue
             if asked:
@@ -123,12 +125,24 @@ class CellRun:
             ):
                 self._params[name] = (encode_param(name, space[name]), "session")
         for name, value in self.names.literals.items():
-            if (name in asked if asked else not name.startswith("_")) and is_param(value):
+            taken = name in asked if asked else not name.startswith("_") and name not in results
+            if taken and is_param(value):
                 self._params[name] = (encode_param(name, value), "cell")
 
     def _params_after(self) -> dict[str, tuple[Any, str]]:
-        """Return the params, with those that only the finished cell can tell."""
+        """Return the params, with those that only the finished cell can tell.
+
+        A literal that the cell did not get to, or changed afterwards, is none: its value is not
+        what the run used.
+        """
         space = self.session.shell.user_ns
+        for name, (value, origin) in list(self._params.items()):
+            if origin == "cell" and not (
+                name in space
+                and is_param(space[name])
+                and repr(encode_param(name, space[name])) == repr(value)
+            ):
+                del self._params[name]
         for name in _listed(self.words.params):
             if name not in self._params and name in space and is_param(space[name]):
                 self._params[name] = (encode_param(name, space[name]), "computed")
@@ -148,20 +162,20 @@ class CellRun:
             return
         variable = self.words.model.partition("=")[2]
         try:
-            if (variable.isidentifier() and not (self._here / variable).exists()) or (
-                variable.isidentifier() and variable in space
-            ):
-                results.model = self._value(variable, "--model")
-            else:
-                results.model = self._here / variable
-                if not results.model.exists():
-                    raise NotFoundError(f"--model: {results.model} is not there.")
+            is_file = os.path.exists(self._here / variable)
+            model: Any = variable
+            if variable.isidentifier() and (variable in space or not is_file):
+                model = self._value(variable, "--model")
+            results.model = self._path(model) if isinstance(model, (str, Path)) else model
         except NbversionError as exc:
             results.problems.append(exc)
-        if isinstance(results.model, (str, os.PathLike)):
-            path = self._here / results.model
-            results.model = path if path.exists() else results.model
         results.has_model = not results.problems
+
+    def _path(self, given: str | Path) -> Path:
+        path = self._here / given
+        if not os.path.exists(path):
+            raise NotFoundError(f"--model: there is no file {str(path)[:300]!r}.")
+        return path
 
     def _metric(self, results: Results, name: str) -> None:
         try:
@@ -193,7 +207,7 @@ def prepare(session: Session, line: str, cell: str) -> CellRun:
     tracking.refuse_nested()
     words = parse(BY_NAME["trackrun"], "%%trackrun", split_words(line))
     session.expand_words(words, EXPANDED)
-    here = Path.cwd()
+    here = _working_directory()
     if cell.lstrip().startswith("%%trackrun"):
         raise InvalidInputError(
             "a %%trackrun inside a %%trackrun is not tracked. Put it into a cell of its own. "
@@ -214,7 +228,11 @@ def prepare(session: Session, line: str, cell: str) -> CellRun:
     raw = getattr(session.info, "raw_cell", "")
     is_cell = raw.rstrip("\n").endswith(cell.rstrip("\n"))
     count = execution_count(session.shell)
-    body = Body(session.shell, cell, raw if is_cell else f"%%trackrun {line}\n{cell}", count)
+    try:
+        body = Body(session.shell, cell, raw if is_cell else f"%%trackrun {line}\n{cell}", count)
+    except Exception as exc:
+        session.show_without_frames(exc)
+        raise
     path, cell_id = None, None
     if is_cell:
         cell_id = identity.cell_id(session.shell, session.info)
@@ -246,6 +264,21 @@ def prepare(session: Session, line: str, cell: str) -> CellRun:
         tracker=tracker,
         _here=here,
     )
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise NotFoundError(
+            "the working directory was deleted; go to another with %cd first. The cell was not run."
+        ) from None
+
+
+def _show(run: tracking.Run) -> None:
+    """Show the card; a front end that cannot show it changes nothing about the run."""
+    with contextlib.suppress(Exception):
+        display(run)
 
 
 def _names(session: Session, cell: str) -> CellNames:

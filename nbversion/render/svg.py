@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nbversion.render.card import Graph, Node
     from nbversion.render.layout import Box, Link
 
+_SMALLEST = 0.7
 _LABEL_CELLS = 28
 _DETAIL_CELLS = 34
 _PADDING = 15.0
@@ -61,10 +62,12 @@ def graph_svg(graph: Graph) -> str:
         for at, (node, box) in enumerate(zip(graph.nodes, plan.boxes, strict=True))
     ]
     width, height = number(plan.width), number(plan.height)
+    # Shrinks to the page, but not below what can still be read; then it scrolls.
+    least = number(plan.width * _SMALLEST)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="img" aria-label="{markup(_summary(graph, focus))}" '
-        f'style="{_FONT};display:block;max-width:none">'
+        f'style="{_FONT};display:block;max-width:100%;min-width:{least}px;height:auto">'
         f"{''.join(edges)}{''.join(nodes)}</svg>"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -167,8 +168,7 @@ class Catalog:
             return name in self.registrar.models()
         if reference.kind == "run":
             return bool(self.runs.matching(name))
-        path = here / name
-        return path.is_file() if reference.explicit or "/" in name else path.exists()
+        return os.path.isfile(here / name)
 
     def _load(self, reference: Reference, here: Path) -> Found:
         name, selector = reference.name, reference.selector

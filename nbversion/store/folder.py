@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbversion import names
 from nbversion.capture.git import git_identity, git_root
-from nbversion.disk import Disk
+from nbversion.disk import Disk, is_leftover
 from nbversion.errors import InvalidInputError, NotFoundError, StorageError
 from nbversion.formats.settings import SETTINGS, TEMPLATE, Settings, parse_settings
 
@@ -177,6 +177,22 @@ class ProjectFolder:
             raise NotFoundError(f"{path} is not there (below {self.root}).") from None
         except OSError as exc:
             raise StorageError(f"{path} cannot be read: {exc.strerror}.") from exc
+
+    def children(self, folder: str) -> list[Path]:
+        """Return what lies in a folder of ours, by name, without what is still being written.
+
+        Raises
+        ------
+        StorageError
+            When it cannot be read; a folder that is not there is empty.
+        """
+        try:
+            found = list((self.root / folder).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as exc:
+            raise StorageError(f"{folder} cannot be read: {exc.strerror}.") from exc
+        return sorted(one for one in found if not is_leftover(one.name))
 
     def prepare(self) -> None:
         """Make what the first write makes: the settings file and git's files in our folders."""

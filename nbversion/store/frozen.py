@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
-from nbversion.errors import IntegrityError, NotFoundError
+from nbversion.errors import IntegrityError, NotFoundError, StorageError
 from nbversion.formats.manifest import MANIFEST, UNHASHED, FrozenFile, Manifest, parse_manifest
 from nbversion.hashing import blocks, hash_stream
+from nbversion.store.sources import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +94,10 @@ class FrozenVersion:
         """The version's folder."""
         return self.project.root / self.manifest.folder
 
+    def holds(self, sha256: str) -> bool:
+        """Whether the manifest lists a file of that content."""
+        return any(one.sha256 == sha256 for one in self.manifest.files)
+
     def findings(self) -> list[Finding]:
         """Hash every byte again and return everything that does not hold."""
         found: list[Finding] = []
@@ -105,7 +109,7 @@ class FrozenVersion:
                     kind="edited", ref=ref, path=self.manifest_path, expected=content, got=stated
                 )
             )
-        found += [one for one in in_parallel(self._check, self.manifest.files) if one]
+        found += [one for one in in_parallel(self.check, self.manifest.files) if one]
         found += self._extra()
         return found
 
@@ -149,7 +153,7 @@ class FrozenVersion:
             kept.append(handle.read())
             return hashlib.sha256(kept[0]).hexdigest(), len(kept[0])
 
-        finding = self._check(entry, keep)
+        finding = self.check(entry, keep)
         if finding:
             raise IntegrityError(
                 f"{self.manifest.reference} fails verification: {finding}. Nothing was loaded.",
@@ -158,9 +162,10 @@ class FrozenVersion:
             )
         return kept[0]
 
-    def _check(
+    def check(
         self, entry: FrozenFile, consume: Callable[[BinaryIO], tuple[str, int]] = hash_stream
     ) -> Finding | None:
+        """Read one file through `consume`, which hashes it, and return what does not hold."""
         path = f"{self.manifest.folder}/{entry.path}"
         expected = f"sha256 {entry.sha256}"
 
@@ -170,9 +175,12 @@ class FrozenVersion:
             )
 
         try:
-            with open_frozen(self.project.root / path) as handle:
+            with open_regular(self.project.root / path) as handle:
                 sha256, size = consume(handle)
-        except FileNotFoundError:
+        except StorageError:
+            # Of where `consume` writes to, not of the frozen file.
+            raise
+        except (FileNotFoundError, NotADirectoryError):
             return finding("missing", "nothing")
         except OSError as exc:
             if exc.errno == errno.ELOOP:
@@ -216,14 +224,8 @@ class FrozenVersion:
         return found
 
 
-def open_frozen(path: Path) -> BinaryIO:
-    """Open a file of ours for reading; a link or a special file in its place is refused."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return open(handle, "rb", buffering=0)
+# What a version's file is opened with; see `open_regular`.
+open_frozen = open_regular
 
 
 def in_parallel(work: Callable[[A], B], items: Sequence[A]) -> list[B]:
@@ -316,7 +318,7 @@ class Freezer:
             return False
         existing = self.older.path / known.path
         try:
-            with open_frozen(existing) as handle:
+            with open_regular(existing) as handle:
                 intact = hash_stream(handle) == (known.sha256, known.size_bytes)
         except OSError:
             intact = False

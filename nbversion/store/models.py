@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbversion import names
-from nbversion.errors import ConflictError, FormatError, NotFoundError
+from nbversion.disk import TEXT_MODE
+from nbversion.errors import (
+    ConflictError,
+    FormatError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+)
 from nbversion.formats.json_text import dump_json, parse_json
 from nbversion.formats.manifest import MANIFEST, MODEL_CARD, Manifest
 from nbversion.names import Version
@@ -15,7 +24,7 @@ from nbversion.store.frozen import Freezer, FrozenVersion, load_version
 from nbversion.store.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from nbversion.formats.registry import Registry
@@ -65,14 +74,9 @@ class Models:
 
     def versions(self, model: str) -> list[Version]:
         """Return the versions that have a folder with a manifest, oldest first."""
-        base = self.project.root / MODELS / model
-        found = []
-        if base.is_dir():
-            for folder in base.iterdir():
-                version = _version_or_none(folder.name)
-                if version is not None and (folder / MANIFEST).is_file():
-                    found.append(version)
-        return sorted(found)
+        return sorted(
+            version for version, folder in self._folders(model) if os.path.isfile(folder / MANIFEST)
+        )
 
     def load(self, model: str, version: str) -> FrozenVersion:
         """Return one version.
@@ -110,14 +114,13 @@ class Models:
     def used(self, model: str, registry: Registry | None) -> list[Version]:
         """Return every version that was ever used: folders, and what the registry names."""
         listed = [Version(one.version) for one in registry.versions] if registry else []
-        return sorted({*self.versions(model), *listed, *self._bare_folders(model)})
+        return sorted({*listed, *(version for version, _ in self._folders(model))})
 
-    def _bare_folders(self, model: str) -> list[Version]:
-        base = self.project.root / MODELS / model
-        if not base.is_dir():
-            return []
-        found = [_version_or_none(one.name) for one in base.iterdir() if one.is_dir()]
-        return [one for one in found if one is not None]
+    def _folders(self, model: str) -> Iterator[tuple[Version, Path]]:
+        """Yield whatever is called by a version, with a manifest or without."""
+        for folder in self.project.children(self.project.model_folder(model)):
+            with contextlib.suppress(InvalidInputError):
+                yield names.model_version(folder.name), folder
 
     def freeze(
         self,
@@ -139,8 +142,7 @@ class Models:
             if version is not None and Version(version) in used:
                 raise taken(model, version)
             chosen = version or str(names.next_dev_version(used))
-            older = self.versions(model)
-            base = self.load(model, str(older[-1])) if older else None
+            older = self._linkable(model)
             source = Source(
                 items={
                     **content.items,
@@ -150,13 +152,21 @@ class Models:
             )
             manifest = self._manifest(model, chosen, content.run_id, dict(content.details))
             try:
-                return self._publish(manifest, source, base, content.card(chosen))
+                return self._publish(manifest, source, older, content.card(chosen).encode())
             except ConflictError:
                 if version is not None:
                     raise
         raise ConflictError(
             f"others keep registering versions of {model}; nothing was registered. Try again."
         )
+
+    def _linkable(self, model: str) -> FrozenVersion | None:
+        """Return the newest version, whose files may be linked; a broken one has none."""
+        versions = self.versions(model)
+        if versions:
+            with contextlib.suppress(FormatError, StorageError):
+                return self.load(model, str(versions[-1]))
+        return None
 
     def publish_as(self, frozen: FrozenVersion, version: str) -> FrozenVersion:
         """Give the bytes of a pre-release a second version, a release; again is fine.
@@ -166,7 +176,10 @@ class Models:
         model = frozen.manifest.name
         if version in [str(one) for one in self.versions(model)]:
             existing = self.load(model, version)
-            if existing.manifest.extra.get("derived_from") != frozen.manifest.version:
+            if (existing.manifest.extra.get("derived_from"), existing.manifest.digest) != (
+                frozen.manifest.version,
+                frozen.manifest.digest,
+            ):
                 raise taken(model, version)
             existing.verify("Nothing was promoted.")
             return existing
@@ -181,8 +194,8 @@ class Models:
             {**frozen.manifest.extra, "derived_from": frozen.manifest.version},
         )
         card_path = frozen.path / MODEL_CARD
-        card = card_path.read_text(encoding="utf-8") if card_path.is_file() else ""
-        card = card.replace(frozen.manifest.version, version)
+        card = card_path.read_bytes() if card_path.is_file() else b""
+        card = card.replace(frozen.manifest.version.encode(), version.encode())
         return self._publish(manifest, source, frozen, card)
 
     def _manifest(
@@ -201,7 +214,7 @@ class Models:
         )
 
     def _publish(
-        self, manifest: Manifest, source: Source, older: FrozenVersion | None, card: str
+        self, manifest: Manifest, source: Source, older: FrozenVersion | None, card: bytes
     ) -> FrozenVersion:
         project = self.project
         project.prepare()
@@ -209,8 +222,8 @@ class Models:
             files = Freezer(staging, older).freeze(source)
             manifest = replace(manifest, files=files, directories=source.directories)
             if card:
-                staging.write(MODEL_CARD, [card.encode()], mode=0o644)
-            staging.write(MANIFEST, [manifest.dump()], mode=0o644)
+                staging.write(MODEL_CARD, [card], mode=TEXT_MODE)
+            staging.write(MANIFEST, [manifest.dump()], mode=TEXT_MODE)
             staging.flush()
             project.disk.publish(staging.folder, project.root / manifest.folder)
         return FrozenVersion(project, manifest, f"{manifest.folder}/{MANIFEST}")
@@ -222,10 +235,3 @@ def taken(model: str, version: str) -> ConflictError:
         f"{model} {version} was used already, and a used version is never reused. Nothing was "
         "registered; leave --version away, or raise it."
     )
-
-
-def _version_or_none(text: str) -> Version | None:
-    try:
-        return names.model_version(text)
-    except ValueError:
-        return None

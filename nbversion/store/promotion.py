@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from nbversion import names
@@ -294,6 +295,17 @@ def _serving(history: Sequence[Entry], *, until: int) -> Iterator[str | None]:
         elif entry.version == serving and entry.to_stage is not None:
             serving = None
         yield serving
+
+
+def last_change_of_production(registry: Registry) -> Entry:
+    """Return the newest entry by which production changed, or else the newest one."""
+    serving = pairwise(_serving(registry.history, until=registry.revision))
+    changes = [
+        entry
+        for entry, (before, after) in zip(registry.history, serving, strict=True)
+        if before != after
+    ]
+    return (changes or registry.history)[-1]
 
 
 def _rolled_back_from(history: Iterable[Entry]) -> set[str]:

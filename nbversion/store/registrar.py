@@ -9,12 +9,14 @@ processes of fifty writes each and no lock: check-then-rename lost 214 of 400, c
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbversion.errors import IntegrityError, LostRaceError, NotFoundError
 from nbversion.formats.registry import REGISTRY, Registry, parse_registry, problems
+from nbversion.hashing import digest_of
 from nbversion.render.amounts import short
 from nbversion.store.folder import CACHE, MODELS
 
@@ -46,10 +48,8 @@ class Registrar:
 
     def models(self) -> list[str]:
         """Return the names of the models that have a registry."""
-        base = self.project.root / MODELS
-        if not base.is_dir():
-            return []
-        return sorted(one.name for one in base.iterdir() if (one / REGISTRY).is_file())
+        folders = self.project.children(MODELS)
+        return [one.name for one in folders if os.path.isfile(one / REGISTRY)]
 
     def path(self, model: str) -> str:
         """Return the registry's path relative to the root."""
@@ -119,15 +119,13 @@ class Registrar:
         self.project.prepare()
         with disk.lock(self._work(model) / "lock"):
             for attempt in range(_ATTEMPTS):
-                registry = self._rolled_forward(model)
+                registry, claim = self._rolled_forward(model)
                 self._require_sound(registry)
                 entry = plan(registry)
                 if entry is None:
                     return registry, None
                 after = registry.apply(entry)
-                claim = self._next_claim(registry)
-                if disk.create(claim, after.dump()):
-                    self._publish(after, claim)
+                if disk.create(claim, after.dump()) and self._publish(after, claim):
                     return after, after.history[-1]
                 time.sleep(min(0.001 * 2**attempt, 0.05))
         raise LostRaceError(
@@ -143,39 +141,59 @@ class Registrar:
                 f"{found[0]}. It was left untouched; restore it from git or a copy, then try again."
             )
 
-    def _rolled_forward(self, model: str) -> Registry:
-        """Return the registry after publishing every claim that follows it."""
+    def _rolled_forward(self, model: str) -> tuple[Registry, Path]:
+        """Return the registry after publishing every claim that follows it, and the next claim.
+
+        The name of the next claim is chosen by what is seen here: chosen later, it would pass over
+        the claim that another writer makes in between, and lose it.
+        """
         try:
             registry = self.load(model)
         except NotFoundError:
             registry = Registry(name=model)
         while True:
-            claim = self._newest_claim(registry)
-            if claim is None or self._is_superseded(claim):
-                return registry
-            registry = self._put(claim, model)
+            *claimed, free = self._claims(registry)
+            if not claimed or self._is_superseded(claimed[-1]):
+                return registry, free
+            registry = self._parse(claimed[-1], model)
+            self._put(registry, claimed[-1])
 
-    def _publish(self, registry: Registry, claim: Path) -> None:
-        """Make a claimed registry the published one, or the newest claim that follows it."""
-        following: Path | None = claim
-        while following is not None:
+    def _publish(self, registry: Registry, claim: Path) -> bool:
+        """Make a claimed registry the published one, or the newest claim that follows it.
+
+        False when the history went on without it: then the claim was made too late.
+        """
+        if not self._put(registry, claim):
+            return False
+        while len(following := self._claims(registry)) > 1:
             # Whoever rolled ours forward may have gone on; then ours was an old text.
-            registry = self._put(following, registry.name)
-            following = self._newest_claim(registry)
+            claim = following[-2]
+            registry = self._parse(claim, registry.name)
+            self._put(registry, claim)
         self._tidy(registry)
+        return True
 
-    def _put(self, claim: Path, model: str) -> Registry:
-        """Write a claim's text as registry.json, unless that is further on already."""
-        data = claim.read_bytes()
-        registry = parse_registry(data, str(claim), model)
+    def _put(self, registry: Registry, claim: Path) -> bool:
+        """Write a claimed registry as registry.json, unless that is further on already.
+
+        Returns whether its newest entry is part of what is published.
+        """
         try:
-            present = self.load(model).revision
+            present = self.load(registry.name)
         except NotFoundError:
-            present = 0
-        if present < registry.revision:
-            self.project.disk.replace(self.project.root / self.path(model), data)
+            present = Registry(name=registry.name)
+        holds = True
+        if present.revision < registry.revision:
+            path = self.project.root / self.path(registry.name)
+            self.project.disk.replace(path, registry.dump())
+        else:
+            holds = present.history[registry.revision - 1].digest_of_entry == registry.head
         self.project.disk.mark(_done(claim))
-        return registry
+        return holds
+
+    def _parse(self, claim: Path, model: str) -> Registry:
+        where = self.project.describe(claim)
+        return parse_registry(self.project.read(where), where, model)
 
     def _tidy(self, registry: Registry) -> None:
         old = registry.revision - _KEPT_CLAIMS
@@ -191,23 +209,16 @@ class Registrar:
     def _work(self, model: str) -> Path:
         return self.project.root / CACHE / "registry" / model
 
-    def _claims(self, revision: int, head: str | None, model: str) -> list[Path]:
-        stem = f"{revision}-{short(head, 16) or 'none'}-"
-        folder = self._work(model)
-        tries = 0
-        found = []
-        while (path := folder / f"{stem}{tries}").exists():
-            found.append(path)
-            tries += 1
-        return [*found, path]
-
-    def _newest_claim(self, registry: Registry) -> Path | None:
-        """Return the newest claim that follows `registry`, or None."""
-        found = self._claims(registry.revision + 1, registry.head, registry.name)
-        return found[-2] if len(found) > 1 else None
-
-    def _next_claim(self, registry: Registry) -> Path:
-        return self._claims(registry.revision + 1, registry.head, registry.name)[-1]
+    def _claims(self, registry: Registry) -> list[Path]:
+        """Return the claims that follow `registry`, oldest first, and the next name for one."""
+        # Without a history it is the text itself that a first entry follows.
+        follows = registry.head or digest_of(registry.dump())
+        stem = f"{registry.revision + 1}-{short(follows, 16)}-"
+        folder = self._work(registry.name)
+        found = [folder / f"{stem}0"]
+        while found[-1].exists():
+            found.append(folder / f"{stem}{len(found)}")
+        return found
 
     def _is_superseded(self, claim: Path) -> bool:
         """Whether a claim was published long ago, so that the older file was put back on purpose."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbversion.disk import TEXT_MODE
 from nbversion.errors import ConflictError, IntegrityError, InvalidInputError
 from nbversion.hashing import blocks
 from nbversion.render.amounts import human_size
 from nbversion.render.card import Card
 from nbversion.render.shown import Shown
 from nbversion.store.folder import CACHE, LOCKS, MODELS, QUARANTINE, RUNS, SNAPSHOTS
-from nbversion.store.frozen import FrozenVersion, in_parallel
-from nbversion.store.sources import Source
+from nbversion.store.frozen import in_parallel
 
 if TYPE_CHECKING:
-    from nbversion.disk import Staging
+    from pathlib import Path
 
-_WRITABLE = 0o644
+    from nbversion.formats.manifest import FrozenFile
+    from nbversion.store.frozen import Finding, FrozenVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -61,7 +61,9 @@ class Restored(Shown):
 
 
 def restore(frozen: FrozenVersion, target: Path) -> Restored:
-    """Copy a version to `target`, which must not exist, hashing every byte on the way.
+    """Copy a version to `target`, hashing every byte on the way.
+
+    `target` must not exist; an empty folder gets the copy as a folder in it.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def restore(frozen: FrozenVersion, target: Path) -> Restored:
         raise ConflictError(
             f"{target} exists. Nothing was restored; name a path that is not there yet."
         )
-    below = project.relative(target)
+    below = project.relative(target.parent.resolve() / target.name)
     ours = (SNAPSHOTS, MODELS, RUNS, LOCKS, QUARANTINE, CACHE)
     if below is not None and any(f"{below}/".startswith(f"{one}/") for one in ours):
         raise InvalidInputError(
@@ -89,18 +91,21 @@ def restore(frozen: FrozenVersion, target: Path) -> Restored:
         )
     if manifest.problem:
         frozen.verify("Nothing was restored.")
-    source = Source(items={one.path: frozen.path / one.path for one in manifest.files})
     with project.disk.stage(target.parent) as staging:
-        found = in_parallel(lambda path: _copy(source, staging, path), list(source.items))
-        expected = {one.path: (one.sha256, one.size_bytes) for one in manifest.files}
-        for path, sha256, size in found:
-            if expected[path] != (sha256, size):
-                raise IntegrityError(
-                    f"{manifest.folder}/{path} is corrupt: expected sha256 {expected[path][0]}, got "
-                    f"{sha256}. Nothing was restored.",
-                    expected=expected[path][0],
-                    got=sha256,
-                )
+
+        def copy(entry: FrozenFile) -> Finding | None:
+            return frozen.check(
+                entry,
+                lambda handle: staging.write(entry.path, blocks(handle), mode=TEXT_MODE),
+            )
+
+        found = [one for one in in_parallel(copy, manifest.files) if one]
+        if found:
+            raise IntegrityError(
+                f"{manifest.reference} fails verification: {found[0]}. Nothing was restored.",
+                expected=found[0].expected,
+                got=found[0].got,
+            )
         for path in manifest.directories:
             staging.make_folder(path)
         staging.flush()
@@ -111,12 +116,3 @@ def restore(frozen: FrozenVersion, target: Path) -> Restored:
         files=len(manifest.files),
         size_bytes=manifest.size_bytes,
     )
-
-
-def _copy(source: Source, staging: Staging, path: str) -> tuple[str, str, int]:
-    sha256, size = source.read(
-        path,
-        lambda handle: staging.write(path, blocks(handle), mode=_WRITABLE),
-        redo=lambda: (staging.folder / path).unlink(missing_ok=True),
-    )
-    return path, sha256, size

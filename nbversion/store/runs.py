@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from nbversion import names
 from nbversion.capture.process import process_is_gone
 from nbversion.disk import FROZEN_MODE
-from nbversion.errors import FormatError, IntegrityError, InvalidInputError, NotFoundError
+from nbversion.errors import (
+    FormatError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+)
 from nbversion.formats.run_record import RunRecord, parse_run
 from nbversion.store.folder import CACHE, RUNS
 
@@ -50,12 +56,9 @@ class Runs:
 
     def ids(self) -> list[str]:
         """Return the ids of all runs, sorted, which is by date."""
-        base = self.project.root / RUNS
-        if not base.is_dir():
-            return []
         return sorted(
             one.name.removesuffix(".yaml")
-            for one in base.iterdir()
+            for one in self.project.children(RUNS)
             if one.name.endswith(".yaml") and names.is_run_id(one.name.removesuffix(".yaml"))
         )
 
@@ -95,7 +98,7 @@ class Runs:
         for run_id in self.ids():
             try:
                 found.append(self.load(run_id))
-            except (FormatError, NotFoundError) as exc:
+            except (FormatError, NotFoundError, StorageError) as exc:
                 found.append(BrokenRun(run_id=run_id, error=exc.message))
         return sorted(found, key=lambda one: (getattr(one, "started_utc", ""), one.run_id))
 
@@ -138,14 +141,16 @@ class Runs:
     def sweep(self) -> None:
         """Write down as lost what runs no more: killed, or the machine went down.
 
-        A run of another machine is never touched.
+        A run of another machine is never touched, nor a record that was edited.
         """
         if not self._marks.is_dir():
             return
         for run_id in sorted(one.name for one in self._marks.iterdir()):
-            with contextlib.suppress(FormatError, NotFoundError):
+            with contextlib.suppress(FormatError, NotFoundError, StorageError):
                 path = self.project.run_file(run_id)
                 record = parse_run(self.project.read(path), path, run_id)
-                if record.status == "running" and process_is_gone(record.extra.get("process")):
+                if record.status != "running":
+                    self.project.disk.remove(self._marks / run_id)
+                elif not record.problem and process_is_gone(record.extra.get("process")):
                     extra = {key: one for key, one in record.extra.items() if key != "process"}
                     self.end(replace(record, status="lost", extra=extra))

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nbversion import names
+from nbversion.disk import TEXT_MODE
 from nbversion.errors import (
     ConflictError,
     FormatError,
-    IntegrityError,
     InvalidInputError,
     NotFoundError,
+    StorageError,
 )
-from nbversion.formats.manifest import MANIFEST, UNHASHED, Manifest, parse_manifest
+from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest
 from nbversion.names import Version
 from nbversion.render.amounts import human_size
 from nbversion.render.card import Card
 from nbversion.render.shown import Shown
-from nbversion.store.folder import QUARANTINE, SNAPSHOTS
+from nbversion.store.folder import SNAPSHOTS
 from nbversion.store.frozen import Freezer, FrozenVersion, Stored, hash_source, load_version
-from nbversion.store.sources import Source, list_source
+from nbversion.store.in_place import check_stated, is_frozen, list_in_place, swap
+from nbversion.store.sources import list_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nbversion.disk import Staging
     from nbversion.formats.manifest import FrozenFile
     from nbversion.store.folder import ProjectFolder
+    from nbversion.store.sources import Source
 
 # The lesson's first example keeps one manifest beside the version's folder.
 LESSON_MANIFEST = f"{SNAPSHOTS}/{MANIFEST}"
@@ -137,16 +143,16 @@ class Snapshots:
 
     def references(self) -> list[tuple[str, Version]]:
         """Return name and version of everything that has a manifest, by name, then version."""
-        base = self.project.root / SNAPSHOTS
-        found = []
-        lesson = self._lesson()
-        if lesson is not None:
-            found.append((lesson.name, Version(lesson.version)))
-        if base.is_dir():
-            for folder in base.iterdir():
-                split = split_folder(folder.name)
-                if split is not None and (folder / MANIFEST).is_file() and split not in found:
-                    found.append(split)
+        found = set()
+        # A broken one must not hide the others; `verify` says what is wrong with it.
+        with contextlib.suppress(FormatError, StorageError):
+            lesson = self.beside()
+            if lesson is not None:
+                found.add((lesson.name, Version(lesson.version)))
+        for folder in self.project.children(SNAPSHOTS):
+            split = split_folder(folder.name)
+            if split is not None and os.path.isfile(folder / MANIFEST):
+                found.add(split)
         return sorted(found)
 
     def versions(self, name: str) -> list[Version]:
@@ -172,7 +178,7 @@ class Snapshots:
             raise NotFoundError(f"{names.data_ref(name, version)} is not there: {have}.")
         folder = self.project.snapshot_folder(name, str(match))
         if not (self.project.root / folder / MANIFEST).is_file():
-            lesson = self._lesson()
+            lesson = self.beside()
             if lesson is not None:
                 return FrozenVersion(self.project, lesson, LESSON_MANIFEST)
         frozen = load_version(self.project, folder)
@@ -213,7 +219,10 @@ class Snapshots:
             )
         source = list_source(path, ignore=self.project.settings.ignore)
         name = request.name or names.fit_name(path.stem if path.is_file() else path.name)
-        told = request.source or self.project.describe(path)
+        # A folder above may have a name that no text can hold.
+        told = request.source or os.fsencode(self.project.describe(path)).decode(
+            errors="backslashreplace"
+        )
         return self.freeze(source, replace(request, name=name, source=told))
 
     def freeze(self, source: Source, request: Request) -> Snapshot:
@@ -221,10 +230,6 @@ class Snapshots:
         names.check_name(request.name, "data set")
         if request.version is not None:
             names.data_version(request.version)
-        warnings = tuple(
-            f"on a disk that ignores case these are one name: {pair}"
-            for pair in source.collisions()[:5]
-        )
         for _ in range(_RACES):
             same = self._same(source, request)
             if same is not None:
@@ -239,7 +244,9 @@ class Snapshots:
             except ConflictError:
                 # Somebody published this version meanwhile: look again what it holds.
                 continue
-            return Snapshot(frozen=frozen, created=True, stored=stored, warnings=warnings)
+            return Snapshot(
+                frozen=frozen, created=True, stored=stored, warnings=_collisions(source)
+            )
         raise ConflictError(
             f"others keep publishing versions of {request.name}; nothing was written. Try again."
         )
@@ -280,35 +287,62 @@ class Snapshots:
 
     def _publish(self, source: Source, request: Request) -> tuple[FrozenVersion, Stored]:
         project = self.project
-        known = self.versions(request.name)
-        version = request.version or str(names.next_data_version(known))
-        older = max((one for one in known if one < Version(version)), default=None)
-        parent = self.load(request.name, str(older)) if older is not None else None
+        version = request.version or str(names.next_data_version(self.versions(request.name)))
         folder = project.snapshot_folder(request.name, version)
         project.prepare()
         with project.disk.stage(project.root / SNAPSHOTS) as staging:
-            freezer = Freezer(staging, parent)
-            files = freezer.freeze(source)
-            manifest = Manifest(
-                kind="data",
-                name=request.name,
-                version=version,
-                folder=folder,
-                files=files,
-                created_utc=project.now(),
-                notes=request.notes,
-                owner=project.owner,
-                tags=request.tags,
-                source=request.source,
-                parent=parent.manifest.reference if parent else None,
-                run_id=request.run_id,
-                directories=source.directories,
-                ignored=source.ignored,
-            )
-            staging.write(MANIFEST, [manifest.dump()], mode=0o644)
-            staging.flush()
+            manifest, stored = self._build(staging, source, replace(request, version=version))
             project.disk.publish(staging.folder, project.root / folder)
-        return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), freezer.stored
+        return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), stored
+
+    def _build(
+        self, staging: Staging, source: Source, request: Request, stated: Manifest | None = None
+    ) -> tuple[Manifest, Stored]:
+        """Make the whole version in the staging folder, durable.
+
+        Parameters
+        ----------
+        staging : Staging
+        source : Source
+        request : Request
+            With name and version.
+        stated : Manifest or None
+            What somebody wrote of this version by hand; it must be right, and is kept.
+        """
+        project = self.project
+        version = Version(request.version or "")
+        parent = max((one for one in self.versions(request.name) if one < version), default=None)
+        freezer = Freezer(staging, self._linkable(request.name, parent))
+        files = freezer.freeze(source)
+        if stated is not None:
+            check_stated(stated, names.data_ref(request.name, str(version)), files)
+        manifest = Manifest(
+            kind="data",
+            name=request.name,
+            version=str(version),
+            folder=project.snapshot_folder(request.name, str(version)),
+            files=files,
+            created_utc=(stated.created_utc if stated else "") or project.now(),
+            notes=request.notes or (stated.notes if stated else ""),
+            owner=(stated.owner if stated else "") or project.owner,
+            tags=request.tags or (stated.tags if stated else ()),
+            source=request.source,
+            parent=names.data_ref(request.name, str(parent)) if parent else None,
+            run_id=request.run_id,
+            directories=source.directories,
+            ignored=source.ignored,
+            extra=stated.extra if stated else {},
+        )
+        staging.write(MANIFEST, [manifest.dump()], mode=TEXT_MODE)
+        staging.flush()
+        return manifest, freezer.stored
+
+    def _linkable(self, name: str, version: Version | None) -> FrozenVersion | None:
+        """Return a version whose files may be linked; a broken one has none."""
+        if version is not None:
+            with contextlib.suppress(FormatError, StorageError):
+                return self.load(name, str(version))
+        return None
 
     # -- in place --------------------------------------------------------------------------
 
@@ -337,8 +371,7 @@ class Snapshots:
                     f"{folder} is {name} {version} by its name; {asked!r} does not fit. Nothing was "
                     "written."
                 )
-        stated = self._stated(folder, name, str(version))
-        if stated is not None and stated.created_utc and stated.folder == folder and stated.owner:
+        if is_frozen(project, folder):
             existing = self.load(name, str(version))
             existing.verify("Nothing was written.")
             return Snapshot(
@@ -347,74 +380,39 @@ class Snapshots:
                 stored=Stored(),
                 warnings=_notes_stand(existing, request),
             )
-        source = list_source(project.root / folder, ignore=project.settings.ignore, own=UNHASHED)
-        known = [one for one in self.versions(name) if one < version]
-        parent = self.load(name, str(known[-1])) if known else None
+        stated = self._stated(folder, name, version)
+        source = list_in_place(project, project.root / folder)
+        request = replace(request, name=name, version=str(version), source=request.source or folder)
         project.prepare()
         with project.disk.stage(project.root / SNAPSHOTS) as staging:
-            freezer = Freezer(staging, parent)
-            files = freezer.freeze(source)
-            if stated is not None:
-                _check_stated(stated, files)
-            manifest = Manifest(
-                kind="data",
-                name=name,
-                version=str(version),
-                folder=folder,
-                files=files,
-                created_utc=(stated.created_utc if stated else "") or project.now(),
-                notes=request.notes or (stated.notes if stated else ""),
-                owner=project.owner,
-                tags=request.tags or (stated.tags if stated else ()),
-                source=request.source or folder,
-                parent=parent.manifest.reference if parent else None,
-                directories=source.directories,
-                ignored=source.ignored,
-                extra=stated.extra if stated else {},
-            )
-            staging.write(MANIFEST, [manifest.dump()], mode=0o644)
-            staging.flush()
-            project.disk.exchange(staging.folder, project.root / folder)
-            self._retire(staging.folder, manifest, source)
+            manifest, stored = self._build(staging, source, request, stated)
+            swap(project, staging, manifest, source)
         return Snapshot(
             frozen=FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"),
             created=True,
-            stored=freezer.stored,
+            stored=stored,
+            warnings=_collisions(source),
         )
 
-    def _retire(self, old: Path, manifest: Manifest, source: Source) -> None:
-        """Remove the folder that was replaced, or put it back when it changed meanwhile."""
-        project = self.project
-        moved = replace(
-            source,
-            items={path: old / path for path in source.items},
-        )
-        if _content(hash_source(moved)) != _content(manifest.files):
-            project.disk.exchange(old, project.root / manifest.folder)
-            raise IntegrityError(
-                f"{manifest.folder} was written to while it was frozen. It was put back as it is; "
-                "try again when nobody writes to it."
-            )
-        if source.ignored or (old / UNHASHED[1]).exists():
-            # Not in the frozen copy, and not ours to delete.
-            project.disk.set_aside(old, project.root / QUARANTINE)
-
-    def _stated(self, folder: str, name: str, version: str) -> Manifest | None:
-        """Return the manifest that already describes a folder, by hand or ours."""
+    def _stated(self, folder: str, name: str, version: Version) -> Manifest | None:
+        """Return the manifest that somebody wrote by hand for a folder, in it or beside it."""
         path = f"{folder}/{MANIFEST}"
         if (self.project.root / path).is_file():
             return parse_manifest(self.project.read(path), path, folder)
-        lesson = self._lesson()
-        if lesson is not None and (lesson.name, Version(lesson.version)) == (
-            name,
-            Version(version),
-        ):
+        lesson = self.beside()
+        if lesson is not None and (lesson.name, Version(lesson.version)) == (name, version):
             return lesson
         return None
 
-    def _lesson(self) -> Manifest | None:
-        path = self.project.root / LESSON_MANIFEST
-        if not path.is_file():
+    def beside(self) -> Manifest | None:
+        """Return the one manifest beside the versions' folders, as in the lesson's first example.
+
+        Raises
+        ------
+        FormatError, StorageError
+            When it cannot be read.
+        """
+        if not os.path.isfile(self.project.root / LESSON_MANIFEST):
             return None
         return parse_manifest(self.project.read(LESSON_MANIFEST), LESSON_MANIFEST, "")
 
@@ -446,21 +444,8 @@ def _notes_stand(existing: FrozenVersion, request: Request) -> tuple[str, ...]:
     return ()
 
 
-def _check_stated(stated: Manifest, files: tuple[FrozenFile, ...]) -> None:
-    found = {one.path: one for one in files}
-    for one in stated.files:
-        now = found.pop(one.path, None)
-        if now is None or (now.sha256, now.size_bytes) != (one.sha256, one.size_bytes):
-            got = f"{now.size_bytes} bytes, sha256 {now.sha256}" if now else "nothing"
-            raise IntegrityError(
-                f"{stated.folder}/{one.path} is not what its manifest says: expected "
-                f"{one.size_bytes} bytes, sha256 {one.sha256}; got {got}. Nothing was changed; "
-                "mend the manifest or the file.",
-                expected=one.sha256,
-                got=now.sha256 if now else None,
-            )
-    if found:
-        raise IntegrityError(
-            f"{stated.folder}/{next(iter(found))} is not listed in its manifest. Nothing was "
-            "changed; list it or move it away."
-        )
+def _collisions(source: Source) -> tuple[str, ...]:
+    return tuple(
+        f"on a disk that ignores case these are one name: {pair}"
+        for pair in source.collisions()[:5]
+    )

@@ -6,12 +6,12 @@ content is not theirs to promise.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import unicodedata
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from nbversion.errors import InvalidInputError, NotFoundError, StorageError
@@ -19,6 +19,7 @@ from nbversion.formats.manifest import UNHASHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -199,13 +200,8 @@ def read_stable(path: Path, read: Callable[[BinaryIO], T], *, redo: Callable[[],
     """
     for _ in range(_TRIES):
         try:
-            with open(os.open(path, _READ_FLAGS), "rb", buffering=0) as handle:
+            with open_regular(path) as handle:
                 before = os.fstat(handle.fileno())
-                if not stat.S_ISREG(before.st_mode):
-                    raise StorageError(
-                        f"{path} became {_what(before.st_mode)} while it was read. Nothing was "
-                        "published."
-                    )
                 result = read(handle)
                 after = os.fstat(handle.fileno())
                 done = handle.tell()
@@ -223,6 +219,16 @@ def read_stable(path: Path, read: Callable[[BinaryIO], T], *, redo: Callable[[],
         f"{path} kept changing while it was read. Nothing was published; try again when nobody "
         "writes to it."
     )
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a link or anything else in its place is refused."""
+    handle = os.open(path, _READ_FLAGS)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"{_what(mode)}, not a file", str(path))
+    return open(handle, "rb", buffering=0)
 
 
 def _mark(facts: os.stat_result) -> tuple[int, ...]:

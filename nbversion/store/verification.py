@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbversion.disk import is_leftover
 from nbversion.errors import FormatError, InvalidInputError, NotFoundError, StorageError
 from nbversion.formats.manifest import MANIFEST
 from nbversion.formats.registry import REGISTRY, problems
 from nbversion.hashing import digest_of, hash_stream, is_digest
-from nbversion.names import model_ref
+from nbversion.names import data_ref, model_ref
 from nbversion.render.amounts import human_seconds, human_size, short
 from nbversion.render.card import Card, Table
 from nbversion.render.shown import Shown
 from nbversion.store.catalog import DataFound, FileFound, ModelFound, RunFound
 from nbversion.store.folder import MODELS, PRESENT_LOCK, RUNS, SNAPSHOTS
-from nbversion.store.frozen import Finding, FindingKind, open_frozen
-from nbversion.store.snapshots import split_folder
+from nbversion.store.frozen import Finding, FindingKind
+from nbversion.store.snapshots import LESSON_MANIFEST, split_folder
+from nbversion.store.sources import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nbversion.errors import NbversionError
     from nbversion.formats.registry import Registry
     from nbversion.formats.run_record import RunRecord
     from nbversion.store.catalog import Catalog, Found
@@ -147,18 +150,36 @@ class Verifier:
 
     def _verify_all(self) -> None:
         catalog = self.catalog
+        self._beside()
         for name, version in catalog.snapshots.references():
-            self._data_ref(f"{name}_{version}", None)
-        for model in catalog.registrar.models():
-            registry = self._registry(model)
-            listed = {one.version: one.digest for one in registry.versions} if registry else {}
-            for on_disk in catalog.models.versions(model):
-                listed.setdefault(str(on_disk), None)
-            for one, digest in listed.items():
-                self._model_version(model, one, digest)
+            self._data_ref(data_ref(name, str(version)), None)
+        for folder in catalog.project.children(MODELS):
+            self._model(folder.name)
         for run_id in catalog.runs.ids():
             self._run_id(run_id)
         self._orphans()
+
+    def _model(self, model: str) -> None:
+        """Verify a model's registry and every version that it or a folder names."""
+        catalog = self.catalog
+        try:
+            on_disk = [str(one) for one in catalog.models.versions(model)]
+        except StorageError as exc:
+            self._unusable(model, f"{MODELS}/{model}", "a folder", exc)
+            return
+        listed: dict[str, str | None] = {}
+        if on_disk or os.path.lexists(catalog.project.root / catalog.registrar.path(model)):
+            registry = self._registry(model)
+            listed = {one.version: one.digest for one in registry.versions} if registry else {}
+        for version in [*listed, *on_disk]:
+            self._model_version(model, version, listed.get(version))
+
+    def _beside(self) -> None:
+        """Look at the one manifest beside the data sets' folders; its files come with the rest."""
+        try:
+            self.catalog.snapshots.beside()
+        except (FormatError, StorageError) as exc:
+            self._unusable(LESSON_MANIFEST, LESSON_MANIFEST, "a manifest", exc)
 
     # -- one thing each --------------------------------------------------------------------
 
@@ -172,6 +193,23 @@ class Verifier:
         self, kind: FindingKind, ref: str, path: str, expected: str = "", got: str = ""
     ) -> None:
         self.findings.append(Finding(kind=kind, ref=ref, path=path, expected=expected, got=got))
+
+    def _unusable(
+        self,
+        ref: str,
+        path: str,
+        expected: str,
+        exc: NbversionError,
+        edited: FindingKind = "edited",
+    ) -> None:
+        """Add the finding for a text of ours that cannot be used."""
+        kind: FindingKind = edited
+        got = exc.message
+        if isinstance(exc, StorageError):
+            kind = "unreadable"
+        elif isinstance(exc, NotFoundError):
+            kind, got = "missing", "nothing"
+        self._add(kind, ref, path, expected, got)
 
     def _frozen(self, frozen: FrozenVersion) -> None:
         self.findings += frozen.findings()
@@ -191,13 +229,9 @@ class Verifier:
         path = f"{SNAPSHOTS}/{ref}/{MANIFEST}"
         try:
             frozen = self.catalog.snapshots.load(name, version)
-        except NotFoundError:
+        except (InvalidInputError, NotFoundError, StorageError) as exc:
             if self._first_time(ref):
-                self._add("missing", ref, path, "a snapshot", "nothing")
-            return
-        except InvalidInputError as exc:
-            if self._first_time(ref):
-                self._add("edited", ref, path, "a manifest", exc.message)
+                self._unusable(ref, path, "a manifest", exc)
             return
         if digest is not None and digest != frozen.manifest.digest:
             self._add("edited", ref, frozen.manifest_path, digest, frozen.manifest.digest)
@@ -209,8 +243,8 @@ class Verifier:
             return None
         try:
             registry = self.catalog.registrar.load(model)
-        except FormatError as exc:
-            self._add("chain", model, path, "a registry", exc.message)
+        except (FormatError, NotFoundError, StorageError) as exc:
+            self._unusable(model, path, "a registry", exc, "chain")
             return None
         for problem in problems(registry):
             self._add("chain", model, path, "an unbroken history", problem)
@@ -224,14 +258,11 @@ class Verifier:
         try:
             frozen = self.catalog.models.load(model, version)
         except NotFoundError:
-            folder = (self.catalog.project.root / path).parent
-            if folder.is_dir() and any(folder.iterdir()):
-                self._add("orphan", ref, f"{MODELS}/{model}/{version}", "a manifest", "bytes only")
-            else:
+            if not self._is_orphan(ref, f"{MODELS}/{model}/{version}"):
                 self._add("missing", ref, path, "a manifest", "nothing")
             return
-        except FormatError as exc:
-            self._add("edited", ref, path, "a manifest", exc.message)
+        except (FormatError, StorageError) as exc:
+            self._unusable(ref, path, "a manifest", exc)
             return
         if digest is not None and digest != frozen.manifest.digest:
             self._add("edited", ref, path, digest, frozen.manifest.digest)
@@ -245,12 +276,9 @@ class Verifier:
         path = self.catalog.project.run_file(run_id)
         try:
             record = self.catalog.runs.load(run_id)
-        except NotFoundError:
+        except (FormatError, NotFoundError, StorageError) as exc:
             self._first_time(run_id)
-            self._add("missing", run_id, path, "a repro record", "nothing")
-        except FormatError as exc:
-            self._first_time(run_id)
-            self._add("edited", run_id, path, "a repro record", exc.message)
+            self._unusable(run_id, path, "a repro record", exc)
         else:
             self._run(record)
 
@@ -295,9 +323,9 @@ class Verifier:
 
     def _hashed(self, ref: str, path: str, expected: str) -> None:
         try:
-            with open_frozen(self.catalog.project.root / path) as handle:
+            with open_regular(self.catalog.project.root / path) as handle:
                 sha256, size = hash_stream(handle)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._add("missing", ref, path, f"sha256 {expected}", "nothing")
             return
         except OSError as exc:
@@ -315,6 +343,8 @@ class Verifier:
         parts = below.split("/")
         if below.startswith(f"{SNAPSHOTS}/") and (split := split_folder(parts[2])):
             self._data_ref(f"{split[0]}_{split[1]}", None)
+        elif below.startswith(f"{MODELS}/") and parts[2:] == [REGISTRY]:
+            self._registry(parts[1])
         elif below.startswith(f"{MODELS}/") and len(parts) > 3:
             self._registry(parts[1])
             self._model_version(parts[1], parts[2], None)
@@ -325,22 +355,24 @@ class Verifier:
 
     def _elsewhere(self, path: Path) -> None:
         try:
-            with open_frozen(path) as handle:
+            with open_regular(path) as handle:
                 sha256, _ = hash_stream(handle)
         except OSError as exc:
             raise StorageError(f"{path} cannot be read: {exc.strerror}.") from exc
-        for name, version in self.catalog.snapshots.references():
-            frozen = self.catalog.snapshots.load(name, str(version))
-            if any(one.sha256 == sha256 for one in frozen.manifest.files):
-                self._data(frozen)
-                return
-        for model in self.catalog.registrar.models():
-            for known in self.catalog.models.versions(model):
-                frozen = self.catalog.models.load(model, str(known))
-                if any(one.sha256 == sha256 for one in frozen.manifest.files):
-                    self._registry(model)
-                    self._model_version(model, str(known), None)
+        catalog = self.catalog
+        for name, version in catalog.snapshots.references():
+            with contextlib.suppress(FormatError, NotFoundError, StorageError):
+                frozen = catalog.snapshots.load(name, str(version))
+                if frozen.holds(sha256):
+                    self._data(frozen)
                     return
+        for model in catalog.registrar.models():
+            for known in catalog.models.versions(model):
+                with contextlib.suppress(FormatError, NotFoundError, StorageError):
+                    if catalog.models.load(model, str(known)).holds(sha256):
+                        self._registry(model)
+                        self._model_version(model, str(known), None)
+                        return
         raise NotFoundError(
             f"no version of this project holds a file of the content of {path} (sha256 {sha256}). "
             f"Freeze it with: %snapshot {path}"
@@ -348,23 +380,30 @@ class Verifier:
 
     def _orphans(self) -> None:
         project = self.catalog.project
-        known = {f"{name}_{version}" for name, version in self.catalog.snapshots.references()}
-        for one in _listed(project.root / SNAPSHOTS):
-            path = f"{SNAPSHOTS}/{one.name}"
-            if (one.is_dir() and one.name not in known and any(one.rglob("*"))) or (
-                not one.is_dir() and one.name not in (MANIFEST, *_GIT_FILES)
+        known = {data_ref(name, str(one)) for name, one in self.catalog.snapshots.references()}
+        for one in project.children(SNAPSHOTS):
+            if one.name not in (*known, MANIFEST, *_GIT_FILES):
+                self._is_orphan(one.name, f"{SNAPSHOTS}/{one.name}")
+        for model in project.children(MODELS):
+            for one in (
+                project.children(f"{MODELS}/{model.name}") if os.access(model, os.R_OK) else ()
             ):
-                self._add("orphan", one.name, path, "a manifest", "bytes only")
-        for model in _listed(project.root / MODELS):
-            for one in _listed(model) if model.is_dir() else ():
                 ref = model_ref(model.name, one.name)
-                has_manifest = (one / MANIFEST).is_file()
-                if one.name != REGISTRY and not has_manifest and ref not in self.checked:
-                    path = f"{MODELS}/{model.name}/{one.name}"
-                    self._add("orphan", ref, path, "a manifest", "bytes only")
+                is_text = one.name == REGISTRY or os.path.isfile(one / MANIFEST)
+                if not is_text and ref not in self.checked:
+                    self._is_orphan(ref, f"{MODELS}/{model.name}/{one.name}")
 
-
-def _listed(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(one for one in folder.iterdir() if not is_leftover(one.name))
+    def _is_orphan(self, ref: str, path: str) -> bool:
+        """Add a finding for what has no manifest; nothing, or an empty folder, is no finding."""
+        place = self.catalog.project.root / path
+        try:
+            if place.is_dir() and not place.is_symlink():
+                found = any(place.iterdir())
+            else:
+                found = os.path.lexists(place)
+        except OSError as exc:
+            self._add("unreadable", ref, path, "a manifest", str(exc.strerror or exc))
+            return True
+        if found:
+            self._add("orphan", ref, path, "a manifest", "bytes only")
+        return found

@@ -15,15 +15,6 @@ OURS = ("nbversion.yaml", "data/snapshots/", "models/", "runs/", ".nbversion/")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX file names and scripts")
 
 
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-
-
 def git(folder, *arguments):
     command = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     command += ["-c", "protocol.file.allow=always", *arguments]

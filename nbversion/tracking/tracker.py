@@ -1,12 +1,8 @@
-"""A run from its first check to its frozen record; shared by the cell magic and by scripts.
-
-Order of a run: check everything that was asked, verify the data, note the environment and the code,
-create the record as running; then the user's code; then artifacts, outputs, model, registry, and last
-the record. What fails after the user's code never loses the run: the record is kept and says so.
-"""
+"""One run from its first check to its frozen record."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -21,183 +17,32 @@ from nbversion.capture.git import read_git_state
 from nbversion.capture.process import this_process
 from nbversion.capture.secrets import mask_source, mask_text, mask_value
 from nbversion.capture.serializers import full_name, serialize
-from nbversion.capture.values import encode_metric, encode_param, scalar
+from nbversion.capture.values import encode_metric, encode_param, is_text, scalar
 from nbversion.errors import InvalidInputError, NbversionError
 from nbversion.formats.json_text import dump_json, encode_number
 from nbversion.formats.manifest import check_below
 from nbversion.formats.model_card import first_model_card
 from nbversion.formats.run_record import RunRecord
-from nbversion.hashing import blocks
-from nbversion.render.amounts import human_seconds, human_value, short
-from nbversion.render.card import Card, Table
-from nbversion.render.shown import Shown
-from nbversion.store.folder import OURS, RUNS
+from nbversion.store.folder import OURS
 from nbversion.store.models import ModelContent, taken
 from nbversion.store.promotion import Signature, plan_register
 from nbversion.store.snapshots import Request, Snapshot
 from nbversion.store.sources import list_source
+from nbversion.tracking.artifacts import RunFiles
+from nbversion.tracking.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
     from nbversion.capture.environment import Environment
     from nbversion.capture.git import GitState
-    from nbversion.disk import Staging
     from nbversion.formats.registry import Registry
     from nbversion.store.catalog import Catalog
     from nbversion.store.frozen import FrozenVersion
+    from nbversion.tracking.request import CodeFacts, Results, RunRequest
 
 # PyYAML reads no key of more than 1,024 characters.
 _LABEL_MAX = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What a run was asked to do, all of it checked before the user's code starts.
-
-    Parameters
-    ----------
-    name : str
-    data, eval_data : tuple of FrozenVersion
-        Resolved, not yet verified.
-    model : str or None
-    version : str or None
-        A release or pre-release for the model; None for the next ``-dev.N``.
-    artifacts : tuple of Path
-        Files to keep when the run has ended; absolute.
-    outputs : tuple of (str, Path)
-        Data sets to freeze when the run has ended; absolute paths.
-    """
-
-    name: str
-    data: tuple[FrozenVersion, ...] = ()
-    eval_data: tuple[FrozenVersion, ...] = ()
-    model: str | None = None
-    version: str | None = None
-    artifacts: tuple[Path, ...] = ()
-    outputs: tuple[tuple[str, Path], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeFacts:
-    """The code that a run executes.
-
-    Parameters
-    ----------
-    source : str
-        As the user wrote it.
-    digests : mapping
-        ``cell_sha256`` of the raw, ``cell_sha256_normalised`` of the normalised source.
-    notebook, cell_id : str or None
-        Where the front end tells.
-    execution_count : int or None
-    """
-
-    source: str
-    digests: Mapping[str, str]
-    notebook: str | None = None
-    cell_id: str | None = None
-    execution_count: int | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Results:
-    """What the user's code left behind.
-
-    Parameters
-    ----------
-    status : {"finished", "failed", "interrupted"}
-    error : BaseException or None
-    params : dict
-        Name to value and origin.
-    metrics : dict
-    model : object or None
-        The object, or the path of the file or folder, to register; `has_model` tells whether any.
-    problems : list of NbversionError
-        What could not be captured; the first is raised once the record is written.
-    """
-
-    status: str = "finished"
-    error: BaseException | None = None
-    params: dict[str, tuple[Any, str]] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    model: Any = None
-    has_model: bool = False
-    problems: list[NbversionError] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Run(Shown):
-    """A run that has ended, or a record of one that was read.
-
-    Parameters
-    ----------
-    record : RunRecord
-    """
-
-    record: RunRecord
-
-    @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self.record.run_id
-
-    @property
-    def status(self) -> str:
-        """How it ended."""
-        return self.record.status
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The params by name."""
-        return self.record.params
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The final metrics by name."""
-        return self.record.metrics
-
-    @property
-    def model(self) -> str | None:
-        """The reference of the model version that it registered."""
-        pair = self.record.model_reference
-        return names.model_ref(*pair) if pair else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record."""
-        return self.record.to_json()
-
-    def card(self) -> Card:
-        """Return the run for people."""
-        record = self.record
-        commit = record.code_commit[:12] if record.code_commit else "outside git"
-        changes = " + uncommitted changes" if record.code.get("dirty") else ""
-        lock = short(record.env.get("requirements_lock"))
-        fields = [
-            ("Data", ", ".join(one["ref"] for one in record.data)),
-            ("Evaluation data", ", ".join(one["ref"] for one in record.eval_data)),
-            ("Code", f"{commit}{changes}, cell {short(record.code.get('cell_sha256'))}"),
-            ("Environment", f"Python {record.env.get('python')}, lock {lock}"),
-            ("Model", self.model or ""),
-            ("Froze", ", ".join(one["ref"] for one in record.outputs.get("snapshots") or [])),
-            ("Artifacts", ", ".join(Path(one["path"]).name for one in record.artifacts)),
-            ("Took", human_seconds(record.duration_s) if record.duration_s is not None else ""),
-            ("Record", f"{RUNS}/{record.run_id}.yaml"),
-        ]
-        tables = []
-        if record.params:
-            rows = tuple((key, human_value(one)) for key, one in record.params.items())
-            tables.append(Table(title="Params", columns=("name", "value"), rows=rows))
-        if record.metrics:
-            rows = tuple((key, human_value(one)) for key, one in record.metrics.items())
-            tables.append(Table(title="Metrics", columns=("name", "value"), rows=rows))
-        return Card(
-            title=f"Run {record.run_id}",
-            badge=record.status,
-            fields=tuple((key, value) for key, value in fields if value),
-            tables=tuple(tables),
-            notes=record.warnings,
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -221,11 +66,14 @@ class Tracker:
     _metrics: dict[str, Any] = field(init=False, default_factory=dict)
     _steps: list[dict[str, Any]] = field(init=False, default_factory=list)
     _data: list[FrozenVersion] = field(init=False, default_factory=list)
-    _artifacts: list[dict[str, Any]] = field(init=False, default_factory=list)
     _warnings: list[str] = field(init=False, default_factory=list)
-    _open: contextlib.ExitStack = field(init=False, default_factory=contextlib.ExitStack)
-    _staging: Staging | None = field(init=False, default=None)
+    _files: RunFiles = field(init=False)
+    _artifacts: tuple[dict[str, Any], ...] = field(init=False, default=())
     _pid: int = field(init=False, default_factory=os.getpid)
+    _ended: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._files = RunFiles(self.catalog.project)
 
     # -- before the user's code ------------------------------------------------------------
 
@@ -324,6 +172,7 @@ class Tracker:
 
     def log_metric(self, name: str, value: Any, step: int | None = None) -> None:
         """Record a metric; with `step`, one point of its curve as well."""
+        self._check_open()
         _check_label(name, "a metric")
         if step is not None:
             step = scalar(step)
@@ -341,6 +190,7 @@ class Tracker:
 
     def log_param(self, name: str, value: Any) -> None:
         """Record a param."""
+        self._check_open()
         _check_label(name, "a param")
         self._params[name] = (encode_param(name, value), "logged")
 
@@ -352,20 +202,8 @@ class Tracker:
         NotFoundError, InvalidInputError, StorageError
             When it cannot be read or its name is taken.
         """
-        source = list_source(path, ignore=self.catalog.project.settings.ignore)
-        prefix = "" if path.is_file() else f"{name or path.name}/"
-        for below in source.items:
-            target = check_below(f"{prefix}{below}" if prefix else name or below)
-            self._refuse_taken(target)
-            place = self._artifact_staging().folder / "artifacts" / target
-            sha256, size = source.read(
-                below,
-                lambda handle, target=target: self._artifact_staging().write(  # type: ignore[misc]
-                    f"artifacts/{target}", blocks(handle)
-                ),
-                redo=lambda place=place: place.unlink(missing_ok=True),  # type: ignore[misc]
-            )
-            self._note_artifact(target, size, sha256, self.catalog.project.describe(path))
+        self._check_open()
+        self._files.keep(path, name)
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Keep a figure (anything with ``savefig``) as a picture.
@@ -375,6 +213,7 @@ class Tracker:
         InvalidInputError
             When it is no figure, or its name is taken.
         """
+        self._check_open()
         name = check_below(name if Path(name).suffix else f"{name}.png")
         save = getattr(figure, "savefig", None)
         if save is None and hasattr(figure, "figure"):
@@ -384,11 +223,9 @@ class Tracker:
                 f"{name!r}: a {type(figure).__name__} has no savefig; save it to a file and give "
                 "that to nbversion.log_artifact."
             )
-        self._refuse_taken(name)
         buffer = BytesIO()
         save(buffer, format=Path(name).suffix[1:])
-        sha256, size = self._artifact_staging().write(f"artifacts/{name}", [buffer.getvalue()])
-        self._note_artifact(name, size, sha256, "figure")
+        self._files.keep_bytes(buffer.getvalue(), name, "figure")
 
     def use_data(self, frozen: FrozenVersion) -> None:
         """Note a data set that the cell took by ``nbversion.data``, verified by the caller."""
@@ -401,93 +238,99 @@ class Tracker:
         if sentence not in self._warnings:
             self._warnings.append(sentence)
 
-    def _artifact_staging(self) -> Staging:
-        if self._staging is None:
-            project = self.catalog.project
-            self._staging = self._open.enter_context(project.disk.stage(project.root / RUNS))
-        return self._staging
-
-    def _refuse_taken(self, name: str) -> None:
-        path = f"{RUNS}/{self.record.run_id}/artifacts/{name}"
-        if any(one["path"] == path for one in self._artifacts):
-            raise InvalidInputError(
-                f"this run has an artifact {name!r} already; give another name. It was left as it is."
-            )
-
-    def _note_artifact(self, name: str, size: int, sha256: str, source: str) -> None:
-        path = f"{RUNS}/{self.record.run_id}/artifacts/{name}"
-        self._artifacts.append(
-            {"path": path, "size_bytes": size, "sha256": sha256, "source": source}
-        )
+    def _check_open(self) -> None:
+        """Refuse what would reach no record."""
+        if self._ended or not self.is_ours:
+            why = "has ended" if self._ended else "is that of the process that began it"
+            raise InvalidInputError(f"the run {self.record.run_id} {why}. Nothing was recorded.")
 
     # -- after the user's code -------------------------------------------------------------
 
     def end(self, results: Results) -> Run:
-        """Write everything down.
+        """Write everything down; the record is written even when the rest cannot be.
 
         Returns
         -------
         Run
-            Its record is frozen. What could not be done is in `results.problems`.
+            Its record is frozen. What could not be done is in `results.problems`. A forked child
+            writes nothing.
         """
-        duration = round(time.perf_counter() - self._started, 6)
-        with self._open:
-            for path in self.request.artifacts if results.status == "finished" else ():
-                self._attempt(results, lambda path=path: self.log_artifact(path))  # type: ignore[misc]
-            self._publish_files()
+        if not self.is_ours:
+            return Run(record=self.record)
+        draft = self._draft(results, round(time.perf_counter() - self._started, 6))
+        try:
+            self._keep(draft, results)
+        except BaseException as exc:
+            # Interrupted while saving, say: the record must not say "running" for ever.
+            if draft.status == "finished":
+                draft = replace(draft, status=status_of(exc))
+                draft.extra["error"] = _described(exc)
+            self._warnings.append("The code had ended; saving what it left behind did not.")
+            raise
+        finally:
+            self._ended = True
+            self._files.close()
+            self._warnings += [one.message for one in results.problems]
+            warnings = tuple(_clean(mask_text(one)) for one in self._warnings)
+            self.record = replace(draft, artifacts=self._artifacts, warnings=warnings)
+            self.catalog.runs.end(self.record)
+        return Run(record=self.record)
+
+    def _draft(self, results: Results, duration: float) -> RunRecord:
         params = {**results.params, **self._params}
-        metrics = {**results.metrics, **self._metrics}
-        record = replace(
+        extra = {key: one for key, one in self.record.extra.items() if key != "process"}
+        if results.error is not None:
+            extra["error"] = _described(results.error)
+        return replace(
             self.record,
             params={key: mask_value(key, value) for key, (value, _) in params.items()},
             origins={key: origin for key, (_, origin) in params.items()},
             data=(*self.record.data, *_named(tuple(self._data))),
             status=results.status,
             duration_s=duration,
-            artifacts=tuple(self._artifacts),
-            outputs={**self.record.outputs, "metrics": metrics},
-            extra={key: one for key, one in self.record.extra.items() if key != "process"},
+            outputs={**self.record.outputs, "metrics": {**results.metrics, **self._metrics}},
+            extra=extra,
         )
-        if results.error is not None:
-            record.extra["error"] = {
-                "type": type(results.error).__name__,
-                "message": _clean(mask_text(str(results.error)))[:2000],
-            }
-        if results.status == "finished":
-            frozen = self._freeze_outputs(results)
-            record.outputs["snapshots"] = [
-                {"ref": one.reference, "digest": one.manifest.digest} for one in frozen
-            ]
-            if results.has_model:
-                self._attempt(results, lambda: self._register(record, results))
-        self._warnings += [one.message for one in results.problems]
-        record = replace(record, warnings=tuple(_clean(one) for one in self._warnings))
-        self.catalog.runs.end(record)
-        return Run(record=record)
 
-    def _attempt(self, results: Results, act: Callable[[], object]) -> None:
+    def _keep(self, draft: RunRecord, results: Results) -> None:
+        """Keep the files, freeze the outputs and register the model, noting each in the draft."""
+        finished = results.status == "finished"
+        for path in self.request.artifacts if finished else ():
+            self._attempt(results, lambda path=path: self._files.keep(path))  # type: ignore[misc]
+        if self._attempt(results, self._publish_files):
+            self._artifacts = self._files.listed(draft.run_id)
+        if not finished:
+            return
+        frozen = self._freeze_outputs(results)
+        draft.outputs["snapshots"] = [
+            {"ref": one.reference, "digest": one.manifest.digest} for one in frozen
+        ]
+        if results.has_model:
+            self._attempt(results, lambda: self._register(draft, results))
+
+    def _attempt(self, results: Results, act: Callable[[], object]) -> bool:
         try:
             act()
         except NbversionError as exc:
             results.problems.append(exc)
+            return False
+        return True
 
     def _publish_files(self) -> None:
         """Publish the run's folder: artifacts, the metrics' curves, the cell's source."""
-        project = self.catalog.project
-        staging = self._artifact_staging()
-        if self._steps:
-            lines = b"".join(dump_json(one) for one in self._steps)
-            staging.write("metrics.jsonl", [lines])
         cell = {
             "execution_count": self.code.execution_count,
             "cell_id": self.code.cell_id,
             "source": _clean(mask_source(self.code.source)),
             **self.code.digests,
         }
-        session = {"run_id": self.record.run_id, "cells": [cell], "schema_version": 1}
-        staging.write("session.json", [dump_json(session)])
-        staging.flush()
-        project.disk.publish(staging.folder, project.root / RUNS / self.record.run_id)
+        run_id = self.record.run_id
+        texts = {
+            "session.json": dump_json({"run_id": run_id, "cells": [cell], "schema_version": 1})
+        }
+        if self._steps:
+            texts["metrics.jsonl"] = b"".join(dump_json(one) for one in self._steps)
+        self._files.publish(run_id, texts)
 
     def _freeze_outputs(self, results: Results) -> list[Snapshot]:
         made: list[Snapshot] = []
@@ -534,69 +377,6 @@ class Tracker:
         )
 
 
-# The run under way in this process and the last one that ended; a notebook has one of each.
-_active: list[Tracker] = []
-_last: list[Run] = []
-
-
-@contextlib.contextmanager
-def activated(tracker: Tracker) -> Iterator[None]:
-    """Make `tracker` the run that `nbversion.log_metric` and its like speak to.
-
-    Raises
-    ------
-    InvalidInputError
-        When another run is under way: one run is not part of another.
-    """
-    refuse_nested()
-    _active.append(tracker)
-    try:
-        yield
-    finally:
-        _active.clear()
-
-
-def refuse_nested() -> None:
-    """Raise when a run is under way in this process."""
-    if _active and _active[0].is_ours:
-        raise InvalidInputError(
-            f"the run {_active[0].record.run_id} is under way; a run inside a run is not tracked. "
-            "Put it into a cell of its own. Nothing was run."
-        )
-
-
-def active_tracker() -> Tracker | None:
-    """Return the run under way, or None; a forked child has none."""
-    return _active[0] if _active and _active[0].is_ours else None
-
-
-def require_tracker(what: str) -> Tracker:
-    """Return the run under way.
-
-    Raises
-    ------
-    InvalidInputError
-        When there is none.
-    """
-    tracker = active_tracker()
-    if tracker is None:
-        raise InvalidInputError(
-            f"{what} belongs into a tracked run: begin the cell with %%trackrun NAME, or use "
-            "`with project.track(...)`. Nothing was recorded."
-        )
-    return tracker
-
-
-def remember(run: Run) -> None:
-    """Keep the run for `last_run`."""
-    _last[:] = [run]
-
-
-def last_run() -> Run | None:
-    """Return the run that ended last in this process, or None."""
-    return _last[0] if _last else None
-
-
 def model_items(value: Any, model: str) -> tuple[dict[str, Path | bytes], dict[str, Any]]:
     """Return the files that a model consists of, and how they were made.
 
@@ -623,7 +403,7 @@ def model_items(value: Any, model: str) -> tuple[dict[str, Path | bytes], dict[s
 
 def _check_label(name: object, what: str) -> None:
     """Refuse a name that a record could not show."""
-    if not isinstance(name, str) or not 0 < len(name.strip()) <= _LABEL_MAX:
+    if not is_text(name) or not 0 < len(name.strip()) <= _LABEL_MAX:
         raise InvalidInputError(
             f"{name!r} is no name for {what}: a text of up to {_LABEL_MAX} letters. Nothing was "
             "recorded."
@@ -653,6 +433,20 @@ def _ours_below(top: Path, root: Path) -> tuple[str, ...]:
         below = root.resolve().relative_to(top.resolve()).as_posix()
         return tuple(path if below == "." else f"{below}/{path}" for path in OURS)
     return ()
+
+
+def status_of(exc: BaseException) -> str:
+    """Return how a run ended that `exc` ended; an interrupted ``await`` is cancelled."""
+    interrupted = isinstance(exc, (KeyboardInterrupt, asyncio.CancelledError))
+    return "interrupted" if interrupted else "failed"
+
+
+def _described(exc: BaseException) -> dict[str, str]:
+    try:
+        text = str(exc)
+    except Exception:  # noqa: BLE001  # the user's own __str__ may do anything
+        text = "(its text cannot be shown)"
+    return {"type": type(exc).__name__, "message": _clean(mask_text(text))[:2000]}
 
 
 def _clean(text: str) -> str:

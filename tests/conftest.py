@@ -1,0 +1,99 @@
+"""A project of its own for each test, and nothing of the machine's settings."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from nbversion.project import Project
+from nbversion.store.models import ModelContent
+from nbversion.store.promotion import Signature, plan_register
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path_factory, monkeypatch):
+    """No setting of this machine, of its user or of a git around the tests reaches a test."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "NBVERSION_", "XDG_")) or name == "JUPYTER_IMAGE":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(home.parent))
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self):
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self):
+        return self.time
+
+    def advance(self, seconds):
+        self.time += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An empty project folder, which is also the working directory."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def project(root, clock):
+    return Project(root, clock=clock)
+
+
+@pytest.fixture
+def catalog(project):
+    return project.catalog
+
+
+@pytest.fixture
+def register(catalog):
+    """Freeze and register a model version without a run, or with one."""
+
+    def make(version, content=None, *, model="clf", run_id=None):
+        known = catalog.registrar.models()
+        registry = catalog.registrar.load(model) if model in known else None
+        frozen = catalog.models.freeze(
+            model,
+            ModelContent(
+                items={"model.bin": (content or version or "dev").encode()},
+                metrics={"f1": 0.9},
+                params={"seed": 1},
+                run_id=run_id,
+                details={},
+                card=lambda made: f"# {model} {made}\n",
+            ),
+            version=version,
+            registry=registry,
+        )
+        signature = Signature(actor="test", utc=catalog.project.now())
+        catalog.registrar.commit(
+            model,
+            lambda registry: plan_register(
+                registry,
+                frozen.manifest.version,
+                signature,
+                digest=frozen.manifest.digest,
+                run_id=run_id,
+            ),
+        )
+        return frozen
+
+    return make
