@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nbversion import project as _project
 from nbversion.capture.serializers import Serializer, register_serializer
+from nbversion.present import present_project
 from nbversion.project import Project
 from nbversion.tracking import last_run, require_tracker
 
@@ -33,7 +33,7 @@ def data(reference: str) -> Path:
     >>> import nbversion
     >>> path = nbversion.data("iris_v0.1") / "iris.csv"  # doctest: +SKIP
     """
-    return _project.present().data(reference)
+    return present_project().data(reference)
 
 
 def load_model(model: str, *, stage: str | None = None, version: str | None = None) -> Any:
@@ -41,7 +41,7 @@ def load_model(model: str, *, stage: str | None = None, version: str | None = No
 
     The very bytes that are loaded are hashed first; see `Project.load_model`.
     """
-    return _project.present().load_model(model, stage=stage, version=version)
+    return present_project().load_model(model, stage=stage, version=version)
 
 
 def log_metric(name: str, value: Any, step: int | None = None) -> None:

@@ -250,9 +250,7 @@ def _run_cells(client: NotebookClient, root: Path) -> None:
 
     try:
         # The kernel manager is ours, so that only this argument ends its kernel.
-        client.execute(
-            cleanup_kc=True, cwd=str(root), env={**os.environ, "MPLBACKEND": _INLINE}
-        )
+        client.execute(cleanup_kc=True, cwd=str(root), env={**os.environ, "MPLBACKEND": _INLINE})
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as exc:
         said = str(exc).strip().splitlines()
         raise DemoError(

@@ -155,7 +155,8 @@ class Disk:
         try:
             self.step("stage", folder)
             with _explained(folder):
-                folder.mkdir(mode=FOLDER_MODE)
+                folder.mkdir()
+                _set_mode(folder, FOLDER_MODE)
                 staging.open()
             yield staging
         finally:
@@ -329,6 +330,12 @@ class Staging:
         self._written.append(target)
         return digest.hexdigest(), size
 
+    def discard(self, path: str) -> None:
+        """Take back a file written below the folder; one that is not there is fine."""
+        target = self.folder / path
+        self.disk.remove(target)
+        self._written[:] = [one for one in self._written if one != target]
+
     def link(self, existing: Path, path: str) -> bool:
         """Give a frozen file a second name below the folder; False where that cannot be done."""
         target = self._place(path)
@@ -370,7 +377,8 @@ class Staging:
         if not folder.is_dir():
             self._make(folder.parent)
             with _explained(folder):
-                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+                folder.mkdir(exist_ok=True)
+                _set_mode(folder, FOLDER_MODE)
 
 
 def is_leftover(name: str) -> bool:
@@ -380,7 +388,18 @@ def is_leftover(name: str) -> bool:
 
 def _create(path: Path, mode: int) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), mode)
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags, mode)
+    if mode == FROZEN_MODE:
+        _set_mode(path, mode)
+    return handle
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Give what was just made its mode whatever the umask: a colleague must be able to read it."""
+    # Some file systems have no modes to change.
+    with contextlib.suppress(OSError):
+        os.chmod(path, mode)
 
 
 def _fsync(handle: int) -> None:

@@ -14,12 +14,12 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import TYPE_CHECKING, Literal
 
-import semver
-
 from nbversion.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import semver
 
 NAME_RULE = "a lower-case letter or digit, then up to 63 of a-z 0-9 _ -"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -118,6 +118,8 @@ class Version:
         core, dash, tail = self.text[1:].partition("-")
         if core.count(".") == 1:
             core += ".0"
+        import semver  # noqa: PLC0415  # 20-60 ms that loading the extension must not cost
+
         return semver.Version.parse(core + dash + tail)
 
     @property
@@ -190,7 +192,7 @@ def next_dev_version(used: Iterable[Version]) -> Version:
     """
     taken = list(used)
     newest = max((version.semver for version in taken if version.is_release), default=None)
-    base = newest.bump_minor() if newest is not None else semver.Version(0, 1, 0)
+    base = newest.bump_minor() if newest is not None else Version("v0.1.0").semver
     numbers = [
         int(str(version.semver.prerelease).partition(".")[2])
         for version in taken

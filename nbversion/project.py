@@ -441,20 +441,6 @@ class Project:
         return tracking.Run(record=found.record)
 
 
-# Set by the notebook extension: its project is the notebook's, wherever a cell changed directory to.
-_chosen: list[Callable[[], Project]] = []
-
-
-def choose(find: Callable[[], Project] | None) -> None:
-    """Make what `find` returns the present project of this process; None to undo."""
-    _chosen[:] = [find] if find is not None else []
-
-
-def present() -> Project:
-    """Return the notebook's project, else the one that the working directory lies in."""
-    return _chosen[0]() if _chosen else Project.find()
-
-
 def code_digests(source: str) -> dict[str, str]:
     """Return the digests by which a record names a piece of code."""
     return {

@@ -20,7 +20,6 @@ from nbversion.render.card import Card, Table
 from nbversion.render.shown import Shown
 from nbversion.store.promotion import (
     Signature,
-    check_image,
     known_version,
     last_change_of_production,
     plan_promote,
@@ -231,7 +230,6 @@ def promote(
         When its bytes, its run's record or the registry do not hold. Nothing was changed.
     """
     target = parse_stage(stage)
-    check_image(image)
     _check_comment(comment)
     signature = Signature(actor=catalog.project.owner, utc=catalog.project.now())
     before = catalog.registrar.load_sound(model)

@@ -211,8 +211,9 @@ def test_a_file_system_without_links_still_creates_exclusively(tmp_path, monkeyp
     assert names(tmp_path) == ["file"]
 
 
-def test_frozen_files_are_read_only_in_folders_that_can_be_removed(tmp_path):
-    old = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_frozen_files_are_read_only_in_folders_that_can_be_removed(tmp_path, umask):
+    old = os.umask(umask)
     try:
         publish_version(Disk(), tmp_path)
     finally:

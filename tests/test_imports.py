@@ -89,8 +89,6 @@ WRITING_MODULES = {
 ALLOWED = {
     ("cli.py", "open(os.devnull)"): "standard output goes nowhere once its reader has gone",
     ("demo.py", "tempfile.TemporaryDirectory"): "the kernel's sockets lie outside every project",
-    ("store/frozen.py", "unlink"): "a staged file, written again because its source changed",
-    ("tracking/artifacts.py", "unlink"): "a staged file, written again because its source changed",
 }
 
 

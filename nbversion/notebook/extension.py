@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from nbversion import project
+from nbversion import present
 from nbversion.notebook.completion import completer
 from nbversion.notebook.magics import awaiting_transformer, magic_functions
 from nbversion.notebook.session import Session
@@ -38,8 +38,8 @@ def load(shell: InteractiveShell) -> None:
     matcher = completer(session)
     shell.Completer.custom_matchers.append(matcher)
     undo.callback(shell.Completer.custom_matchers.remove, matcher)
-    project.choose(lambda: session.project)
-    undo.callback(project.choose, None)
+    present.choose(lambda: session.project)
+    undo.callback(present.choose, None)
     _loaded[id(shell)] = undo
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import no_var_expand
 
 from nbversion.errors import InvalidInputError
-from nbversion.notebook import trackrun
 from nbversion.notebook.engine import drive
 from nbversion.verbs import BY_NAME, EXPANDED, VERBS, HelpAsked, parse, split_words
 
@@ -109,6 +108,8 @@ def _cell_magic(session: Session) -> Callable[[str, str], Any]:
     @_shows_help
     def run(line: str, cell: str) -> Any:
         __tracebackhide__ = True
+        from nbversion.notebook import trackrun  # noqa: PLC0415  # the first run pays, not the load
+
         tracked = trackrun.prepare(session, line, cell)
         work = tracked.run()
         # A body with `await` is awaited by the cell itself, which `awaiting_transformer` rewrote.

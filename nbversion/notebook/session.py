@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbversion.notebook.engine import own_frames, show_from
-from nbversion.project import Project
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from nbversion.project import Project
 
 _VARIABLE = re.compile(r"\$(?P<plain>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\}")
 
@@ -39,6 +40,8 @@ class Session:
     def project(self) -> Project:
         """The project that the notebook was started in; found when it is first needed."""
         if self._project is None:
+            from nbversion.project import Project  # noqa: PLC0415  # the first magic pays, not the load
+
             self._project = Project.find(self._start)
         return self._project
 

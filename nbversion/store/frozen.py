@@ -304,11 +304,10 @@ class Freezer:
             sha256, size = source.read(path, hash_stream)
             if self._link(sha256, path):
                 return FrozenFile(path, size, sha256), True
-        target = self.staging.folder / path
         sha256, size = source.read(
             path,
             lambda handle: self.staging.write(path, blocks(handle)),
-            redo=lambda: target.unlink(missing_ok=True),
+            redo=lambda: self.staging.discard(path),
         )
         return FrozenFile(path, size, sha256), False
 

@@ -271,7 +271,6 @@ def _served_before(registry: Registry, version: str) -> str | None:
         if entry.version == version
         and entry.action == "promote"
         and entry.to_stage == Stage.PRODUCTION
-        and entry.from_stage != Stage.PRODUCTION
     ]
     if not promotions:
         return None

@@ -123,11 +123,7 @@ class RunFiles:
         return self._stage().write(f"artifacts/{name}", data)
 
     def _discard(self, name: str) -> None:
-        staging = self._stage()
-        path = staging.folder / "artifacts" / name
-        path.unlink(missing_ok=True)
-        written = staging._written  # noqa: SLF001  # else its flush would miss the file
-        written[:] = [one for one in written if one != path]
+        self._stage().discard(f"artifacts/{name}")
 
 
 def _facts(size: int, sha256: str, source: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nbversion import project
+from nbversion import present
 from nbversion.notebook.session import Session
 
 HEAVY = ("IPython", "ipywidgets", "graphviz", "nbformat", "yaml", "pandas", "numpy", "cloudpickle")
@@ -40,7 +40,7 @@ def state(ip):
         "matchers": list(ip.Completer.custom_matchers),
         "transformers": list(ip.input_transformers_cleanup),
         "events": {name: list(calls) for name, calls in ip.events.callbacks.items()},
-        "chosen": list(project._chosen),
+        "chosen": list(present._chosen),
     }
 
 

@@ -13,8 +13,8 @@ ROUNDS = 50
 VERSIONS = ("v0.1.0", "v0.2.0")
 NO_LOCK = """
 import contextlib
-import nbversion.project
-disk = nbversion.project.present().catalog.project.disk
+from nbversion.present import present_project
+disk = present_project().catalog.project.disk
 disk.lock_factory = lambda path, timeout: contextlib.nullcontext()
 """
 

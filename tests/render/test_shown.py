@@ -14,6 +14,9 @@ from nbversion.render.text import card_text
 class Version(Shown):
     name: str
 
+    def to_json(self):
+        return {"name": self.name}
+
     def card(self):
         return Card(title=self.name, badge="dev")
 
