@@ -9,7 +9,6 @@ Every primitive first calls `Disk.step`, so that a test can fail or kill at each
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import itertools
@@ -19,10 +18,10 @@ import shutil
 import stat
 import sys
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbversion import syscalls
 from nbversion.errors import ConflictError, LostRaceError, StorageError
 
 if TYPE_CHECKING:
@@ -36,11 +35,8 @@ STAGE_PREFIX = ".nbv-stage-"
 TEMP_PREFIX = ".nbv-tmp-"
 # Above this many files one syncfs is cheaper than an fsync each (915 fsyncs a second measured).
 SYNC_WHOLE_ABOVE = 64
-_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
-_AT_FDCWD = -100
 # What a file system answers that has no such call, or not for these two files.
-_NO_SUCH_CALL = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
-_NO_LINKS = {*_NO_SUCH_CALL, errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES}
+_NO_LINKS = {*syscalls.NO_SUCH_CALL, errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES}
 
 
 def file_lock(path: Path, timeout: float) -> AbstractContextManager[object]:
@@ -130,7 +126,7 @@ class Disk:
                 handle.write(data)
                 handle.flush()
                 self.step("fsync", temporary)
-                _fsync(handle.fileno())
+                syscalls.sync_file(handle.fileno())
         except BaseException:
             self._discard(temporary)
             raise
@@ -190,7 +186,7 @@ class Disk:
         """Put a flushed folder in the place of `final`, which then lies at `folder`."""
         self.step("exchange", final)
         with _explained(final):
-            if not _renameat2(folder, final, _RENAME_EXCHANGE):
+            if not syscalls.exchange(folder, final):
                 # Two renames: a crash in between leaves the old folder whole under the aside name.
                 aside = final.parent / f"{STAGE_PREFIX}{secrets.token_hex(8)}"
                 os.rename(final, aside)
@@ -229,7 +225,7 @@ class Disk:
                 os.fsync(handle)
             except OSError as exc:
                 # Some network file systems cannot flush a folder; they do so by themselves.
-                if exc.errno not in _NO_SUCH_CALL:
+                if exc.errno not in syscalls.NO_SUCH_CALL:
                     raise
             finally:
                 os.close(handle)
@@ -356,12 +352,12 @@ class Staging:
         """Make everything written so far durable, before it is published."""
         self.disk.step("flush", self.folder)
         with _explained(self.folder):
-            if len(self._written) > SYNC_WHOLE_ABOVE and _syncfs(self._filesystem):
+            if len(self._written) > SYNC_WHOLE_ABOVE and syscalls.sync_filesystem(self._filesystem):
                 return
             for path in self._written:
                 handle = os.open(path, os.O_RDONLY)
                 try:
-                    _fsync(handle)
+                    syscalls.sync_file(handle)
                 finally:
                     os.close(handle)
         for folder, _, _ in os.walk(self.folder):
@@ -402,16 +398,6 @@ def _set_mode(path: Path, mode: int) -> None:
         os.chmod(path, mode)
 
 
-def _fsync(handle: int) -> None:
-    if sys.platform == "darwin":
-        import fcntl  # noqa: PLC0415  # not on Windows
-
-        # macOS's fsync stops at the drive's cache.
-        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(handle)
-
-
 def _link_or_rename_new(temporary: Path, path: Path) -> bool:
     try:
         os.link(temporary, path)
@@ -431,7 +417,7 @@ def _rename_new(source: Path, target: Path) -> None:
     """Rename without replacing; plain rename(2) replaces even an empty folder silently."""
     if os.name == "nt":
         os.rename(source, target)
-    elif not _renameat2(source, target, _RENAME_NOREPLACE):
+    elif not syscalls.rename_new(source, target):
         claim = target.parent / f"{TEMP_PREFIX}claim-{target.name}"
         os.close(_create(claim, TEXT_MODE))
         try:
@@ -440,47 +426,6 @@ def _rename_new(source: Path, target: Path) -> None:
             os.rename(source, target)
         finally:
             claim.unlink()
-
-
-def _renameat2(source: Path, target: Path, flags: int) -> bool:
-    """Call the system's atomic rename with flags; False where there is none."""
-    libc = _libc()
-    if libc is None:
-        return False
-    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
-        # RENAME_SWAP is 2 and RENAME_EXCL is 4 there.
-        mac_flags = 2 if flags == _RENAME_EXCHANGE else 4
-        done = libc.renamex_np(os.fsencode(source), os.fsencode(target), mac_flags)
-    elif hasattr(libc, "renameat2"):
-        done = libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags)
-    else:
-        return False
-    if done == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in _NO_SUCH_CALL:
-        return False
-    raise OSError(code, os.strerror(code), str(target))
-
-
-def _syncfs(handle: int) -> bool:
-    libc = _libc()
-    if handle < 0 or libc is None or not hasattr(libc, "syncfs"):
-        return False
-    if libc.syncfs(handle) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return True
-
-
-@cache
-def _libc() -> ctypes.CDLL | None:
-    if os.name == "nt":
-        return None
-    try:
-        return ctypes.CDLL(None, use_errno=True)
-    except OSError:
-        return None
 
 
 @contextlib.contextmanager

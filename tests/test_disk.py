@@ -7,6 +7,7 @@ import os
 import pytest
 
 import nbversion.disk as disk_module
+from nbversion import syscalls
 from nbversion.disk import Disk, is_leftover
 from nbversion.errors import ConflictError, LostRaceError, StorageError
 
@@ -105,8 +106,8 @@ def test_every_written_file_and_folder_is_flushed(tmp_path, monkeypatch):
 
 def test_many_files_are_flushed_with_one_call(tmp_path, monkeypatch):
     calls = []
-    real = disk_module._syncfs
-    monkeypatch.setattr(disk_module, "_syncfs", lambda fd: (calls.append(fd), real(fd))[1])
+    real = syscalls.sync_filesystem
+    monkeypatch.setattr(syscalls, "sync_filesystem", lambda fd: (calls.append(fd), real(fd))[1])
     disk = Disk()
     with disk.stage(tmp_path) as staging:
         for at in range(disk_module.SYNC_WHOLE_ABOVE + 1):
@@ -154,7 +155,7 @@ def test_replace_gives_the_new_text_in_a_new_file(tmp_path):
 @pytest.mark.parametrize("there", ["file", "empty folder", "full folder", "dangling link"])
 def test_publishing_never_replaces_what_is_there(there, fallback, tmp_path, monkeypatch):
     if fallback:
-        monkeypatch.setattr(disk_module, "_renameat2", lambda *_: False)
+        monkeypatch.setattr(syscalls, "_rename", lambda *_: False)
     final = tmp_path / "v1"
     if there == "file":
         final.write_bytes(b"mine")
@@ -178,7 +179,7 @@ def test_publishing_never_replaces_what_is_there(there, fallback, tmp_path, monk
 @pytest.mark.parametrize("fallback", [False, True])
 def test_an_exchange_swaps_two_folders(fallback, tmp_path, monkeypatch):
     if fallback:
-        monkeypatch.setattr(disk_module, "_renameat2", lambda *_: False)
+        monkeypatch.setattr(syscalls, "_rename", lambda *_: False)
     for name in ("new", "old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
@@ -189,7 +190,7 @@ def test_an_exchange_swaps_two_folders(fallback, tmp_path, monkeypatch):
 
 
 def test_an_exchange_that_fails_halfway_puts_the_folder_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk_module, "_renameat2", lambda *_: False)
+    monkeypatch.setattr(syscalls, "_rename", lambda *_: False)
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "mine").touch()
     with pytest.raises(StorageError, match="No such file"):

@@ -151,12 +151,9 @@ class Notebook:
         ]
 
     def show(self, text: str) -> None:
-        """Scroll to the cell whose source begins with `text`."""
-        for cell in self.page.locator(".jp-Notebook .jp-Cell").all():
-            if cell.locator(".cm-content").first.inner_text().startswith(text):
-                cell.evaluate("cell => cell.scrollIntoView({block: 'start'})")
-                return
-        raise AssertionError(f"no cell begins with {text!r}")
+        """Scroll to the first cell that shows `text`."""
+        cell = self.page.locator(".jp-Notebook .jp-Cell", has_text=text).first
+        cell.evaluate("cell => cell.scrollIntoView({block: 'start'})")
 
 
 _CONNECTED = """async () => {

@@ -30,8 +30,8 @@ def test_quickstart_runs_from_top_to_bottom_in_jupyterlab(lab, open_notebook, tm
     folder = lab.root / "quickstart"
     folder.mkdir()
     shutil.copy(QUICKSTART, folder / "quickstart.ipynb")
-    (folder / "nbversion.yaml").write_text("schema_version: 1\n")
-    notebook = open_notebook("quickstart/quickstart.ipynb")
+    (folder / "nbversion.yaml").write_text("schema_version: 1\nowner: Ada Lovelace\n")
+    notebook = open_notebook("quickstart/quickstart.ipynb", height=1920)
     notebook.page.evaluate(
         "async () => await window.jupyterapp.commands.execute('application:toggle-left-area')"
     )
@@ -42,6 +42,9 @@ def test_quickstart_runs_from_top_to_bottom_in_jupyterlab(lab, open_notebook, tm
     registry = page.locator(".jp-RenderedHTMLCommon", has_text="Registry of iris_clf").first
     assert "production" in registry.inner_text()
     assert page.locator("svg[aria-label]", has_text="iris_clf@v0.1.0").first.is_visible()
+    # The whole picture fits the page: nothing to scroll for.
+    drawn = page.locator("svg[aria-label]").last
+    assert drawn.evaluate("svg => svg.parentElement.scrollWidth <= svg.parentElement.clientWidth")
     facts = json.loads((folder / "models/iris_clf/registry.json").read_text())
     stages = {one["version"]: one["stage"] for one in facts["versions"]}
     assert stages["v0.1.0"] == "production"
@@ -52,7 +55,7 @@ def test_quickstart_runs_from_top_to_bottom_in_jupyterlab(lab, open_notebook, tm
     assert 'notebook: "quickstart.ipynb"' in records[0].read_text()
     assert 'cell_id: "quickstart-' in records[0].read_text()
 
-    notebook.show("%rollback")
+    notebook.show("One line: back to what served before")
     page.wait_for_timeout(500)
     page.screenshot(path=PICTURE or tmp_path / "quickstart.png")
 

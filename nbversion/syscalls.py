@@ -1,0 +1,83 @@
+"""System calls that Python does not offer, for `nbversion.disk` alone.
+
+Each says by False that this system has no such call; `disk` then does without it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What a file system answers that has no such call, or not for these two files.
+NO_SUCH_CALL = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
+_AT_FDCWD = -100
+# renameat2's flags on Linux, renamex_np's on macOS.
+_NOREPLACE, _EXCHANGE = 1, 2
+_MAC_SWAP, _MAC_EXCL = 2, 4
+
+
+def rename_new(source: Path, target: Path) -> bool:
+    """Rename, or raise FileExistsError when `target` exists, even as an empty folder."""
+    return _rename(source, target, _NOREPLACE, _MAC_EXCL)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places at once."""
+    return _rename(one, other, _EXCHANGE, _MAC_SWAP)
+
+
+def sync_file(handle: int) -> None:
+    """Make a file's bytes durable, on macOS beyond the drive's cache as well."""
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415  # not on Windows
+
+        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(handle)
+
+
+def sync_filesystem(handle: int) -> bool:
+    """Make everything durable on the file system that the open `handle` lies on."""
+    libc = _libc()
+    if handle < 0 or libc is None or not hasattr(libc, "syncfs"):
+        return False
+    if libc.syncfs(handle) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return True
+
+
+def _rename(source: Path, target: Path, linux_flag: int, mac_flag: int) -> bool:
+    libc = _libc()
+    if libc is None:
+        return False
+    old, new = os.fsencode(source), os.fsencode(target)
+    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        done = libc.renamex_np(old, new, mac_flag)
+    elif hasattr(libc, "renameat2"):
+        done = libc.renameat2(_AT_FDCWD, old, _AT_FDCWD, new, linux_flag)
+    else:
+        return False
+    if done == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in NO_SUCH_CALL:
+        return False
+    raise OSError(code, os.strerror(code), str(target))
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    if os.name == "nt":
+        return None
+    try:
+        return ctypes.CDLL(None, use_errno=True)
+    except OSError:
+        return None
