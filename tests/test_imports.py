@@ -13,7 +13,7 @@ import pytest
 import nbversion
 
 PACKAGE = Path(nbversion.__file__).parent
-ROOT = PACKAGE.parent
+ROOT = Path(__file__).parents[1]
 HEAVY = {
     *("IPython", "ipywidgets", "graphviz", "nbformat", "nbclient", "yaml", "pandas", "numpy"),
     *("sklearn", "joblib", "filelock", "cloudpickle", "pyarrow", "boto3", "botocore", "google"),
