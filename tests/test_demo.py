@@ -64,3 +64,17 @@ def test_a_failing_cell_ends_the_demo_in_one_line_and_keeps_the_project(tmp_path
         demo.run_demo(str(tmp_path / "made"), quiet=True)
     assert "\n" not in caught.value.message
     assert (tmp_path / "made" / demo.QUICKSTART).is_file()
+
+
+def test_the_saved_notebook_keeps_its_cards_and_pictures_as_html(tmp_path):
+    made = demo.run_demo(str(tmp_path / "made"), quiet=True)
+    from nbconvert import HTMLExporter
+
+    html, _ = HTMLExporter().from_filename(str(made.project.root / demo.QUICKSTART))
+    assert "Rolled back iris_clf" in html
+    assert "Registry of iris_clf" in html
+    drawing = html[html.index("Trace of iris_clf@production") :]
+    assert "<svg" in drawing
+    assert "iris_clf@v0.1.0" in drawing
+    # A notebook that is passed on stays small.
+    assert (made.project.root / demo.QUICKSTART).stat().st_size < 200_000
