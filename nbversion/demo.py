@@ -17,7 +17,7 @@ from nbversion.capture.git import git_root
 from nbversion.capture.machine import run_tool
 from nbversion.errors import ConflictError, InvalidInputError, NbversionError, NotFoundError
 from nbversion.project import Project
-from nbversion.render.amounts import human_seconds
+from nbversion.render.amounts import human_count, human_seconds
 from nbversion.render.card import Card, Table
 from nbversion.render.shown import Shown
 
@@ -80,8 +80,11 @@ class Demo(Shown):
     def card(self) -> Card:
         """Return it for people."""
         rollback = self._rollback
+        change = f"{rollback['from_version']} → {rollback['to_version']}"
         registry = self.project.catalog.registrar.load(MODEL)
         verification = self.project.verify()
+        hashed = human_count(verification.files, "file")
+        found = human_count(len(verification.findings), "finding")
         rows = tuple((one.version, str(one.stage), one.run_id or "") for one in registry.versions)
         open_it = f"{Path(sys.executable).parent / 'jupyter'} lab {self.project.root / QUICKSTART}"
         return Card(
@@ -90,14 +93,8 @@ class Demo(Shown):
             fields=(
                 ("Project", str(self.project.root)),
                 ("Notebook", f"{QUICKSTART}, run in {human_seconds(self.seconds)}"),
-                (
-                    "Rollback",
-                    f"{rollback['from_version']} → {rollback['to_version']} in {self.rollback_took}",
-                ),
-                (
-                    "Verified",
-                    f"{verification.files} files hashed, {len(verification.findings)} findings",
-                ),
+                ("Rollback", f"{change} in {self.rollback_took}"),
+                ("Verified", f"{hashed} hashed, {found}"),
                 ("Open it", open_it),
                 ("Look", f"nbversion --project {self.project.root} registry {MODEL}"),
             ),

@@ -15,7 +15,7 @@ from nbversion.errors import (
 )
 from nbversion.formats.registry import Entry
 from nbversion.names import Stage, model_ref, parse_stage
-from nbversion.render.amounts import human_seconds, human_size
+from nbversion.render.amounts import human_count, human_seconds, human_size
 from nbversion.render.card import Card, Table
 from nbversion.render.shown import Shown
 from nbversion.store.promotion import (
@@ -391,7 +391,8 @@ def _verified(
                 f"the record of {one.run_id}, which made {model_ref(model, one.version)}, is gone. "
                 f"{consequence} Restore runs/{one.run_id}.yaml from git or a copy."
             ) from exc
-    detail = f"{len(frozen.manifest.files)} files, {human_size(frozen.manifest.size_bytes)} hashed"
+    count = human_count(len(frozen.manifest.files), "file")
+    detail = f"{count}, {human_size(frozen.manifest.size_bytes)} hashed"
     return frozen, Gate(gate="verified", holds=True, detail=detail)
 
 

@@ -228,7 +228,7 @@ def test_a_dry_run_changes_nothing_at_all(call, project, register, unchanged):
         (("clf", "v9.0.0", "staging"), NotFoundError, r"has no version v9\.0\.0; it has v0\.1\.0"),
         (("clf", "9", "staging"), InvalidInputError, "is no version of a model"),
         (("clf", "v0.1.0", "prod"), InvalidInputError, "stages are dev, staging, production"),
-        (("nope", "v0.1.0", "staging"), NotFoundError, "no model 'nope'.* there is clf"),
+        (("nope", "v0.1.0", "staging"), NotFoundError, "no model 'nope'.* its models are clf"),
     ],
 )
 def test_what_is_not_there_is_said_so(arguments, error, message, project, register, unchanged):

@@ -21,6 +21,11 @@ def human_size(count: int) -> str:
     return f"{size / 1024:.1f} TiB"
 
 
+def human_count(count: int, what: str) -> str:
+    """Return a number of things in words: ``1 file``, ``2 files``."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def short(digest: str | None, length: int = 12) -> str:
     """Return the first digits of a digest or a commit, without the algorithm."""
     return (digest or "").removeprefix("sha256:")[:length]

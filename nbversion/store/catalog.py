@@ -212,5 +212,11 @@ class Catalog:
         kinds: list[ReferenceKind] = [one.kind for one in readings]
         near = difflib.get_close_matches(bare, self.known(), n=3)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        if kinds == ["data"]:
+            known = sorted({name for name, _ in self.snapshots.references()})
+            listed = f"its data sets are {', '.join(known[:20])}" if known else "it has none yet"
+            return NotFoundError(
+                f"{bare!r} is no data set of this project; {listed}.{hint} Nothing was done."
+            )
         what = f"no {' or '.join(dict.fromkeys(kinds))} of this project"
         return NotFoundError(f"{text!r} is {what}.{hint}")

@@ -69,10 +69,10 @@ class Registrar:
         try:
             data = self.project.read(path)
         except NotFoundError:
-            listed = ", ".join(self.models()) or "none"
+            known = self.models()
+            listed = f"its models are {', '.join(known)}" if known else "it has no model yet"
             raise NotFoundError(
-                f"there is no model {model!r} in this project; there is {listed}. Nothing was "
-                "changed."
+                f"there is no model {model!r} in this project; {listed}. Nothing was changed."
             ) from None
         return parse_registry(data, path, model)
 

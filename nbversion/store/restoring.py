@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbversion.disk import TEXT_MODE
 from nbversion.errors import ConflictError, IntegrityError, InvalidInputError
 from nbversion.hashing import blocks
-from nbversion.render.amounts import human_size
+from nbversion.render.amounts import human_count, human_size
 from nbversion.render.card import Card
 from nbversion.render.shown import Shown
 from nbversion.store.folder import CACHE, LOCKS, MODELS, QUARANTINE, RUNS, SNAPSHOTS
@@ -54,7 +54,7 @@ class Restored(Shown):
             badge="verified",
             fields=(
                 ("To", str(self.path)),
-                ("Content", f"{self.files} files, {human_size(self.size_bytes)}"),
+                ("Content", f"{human_count(self.files, 'file')}, {human_size(self.size_bytes)}"),
             ),
             notes=("The copy is yours to change; the frozen version is as it was.",),
         )

@@ -18,7 +18,7 @@ from nbversion.errors import (
 )
 from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest
 from nbversion.names import Version
-from nbversion.render.amounts import human_size
+from nbversion.render.amounts import human_count, human_size
 from nbversion.render.card import Card
 from nbversion.render.shown import Shown
 from nbversion.store.folder import SNAPSHOTS
@@ -107,9 +107,9 @@ class Snapshot(Shown):
     def card(self) -> Card:
         """Return the snapshot for people."""
         manifest = self.manifest
-        count = len(manifest.files)
+        count = human_count(len(manifest.files), "file")
         fields = [
-            ("Content", f"{count} file{'s' * (count != 1)}, {human_size(manifest.size_bytes)}"),
+            ("Content", f"{count}, {human_size(manifest.size_bytes)}"),
             ("Digest", manifest.digest),
             ("Frozen at", self.manifest.folder),
             ("Source", manifest.source or ""),
@@ -212,7 +212,7 @@ class Snapshots:
         if inside is not None:
             return self._freeze_in_place(*inside, request)
         store = self.project.root / SNAPSHOTS
-        if path.is_dir() and store.resolve().is_relative_to(path.resolve()):
+        if os.path.isdir(path) and store.resolve().is_relative_to(path.resolve()):
             raise InvalidInputError(
                 f"{path} holds the store itself ({SNAPSHOTS}). Keep what you freeze beside it, in "
                 "data/raw for instance. Nothing was written."

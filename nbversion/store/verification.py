@@ -13,7 +13,7 @@ from nbversion.formats.manifest import MANIFEST
 from nbversion.formats.registry import REGISTRY, problems
 from nbversion.hashing import digest_of, hash_stream, is_digest
 from nbversion.names import data_ref, model_ref
-from nbversion.render.amounts import human_seconds, human_size, short
+from nbversion.render.amounts import human_count, human_seconds, human_size, short
 from nbversion.render.card import Card, Table
 from nbversion.render.shown import Shown
 from nbversion.store.catalog import DataFound, FileFound, ModelFound, RunFound
@@ -92,7 +92,10 @@ class Verification(Shown):
             badge="verified" if self.holds else "broken",
             fields=(
                 ("Looked at", ", ".join(self.checked[:12]) + (" …" if self.checked[12:] else "")),
-                ("Hashed", f"{self.files} files, {human_size(self.size_bytes)} in {took}"),
+                (
+                    "Hashed",
+                    f"{human_count(self.files, 'file')}, {human_size(self.size_bytes)} in {took}",
+                ),
                 ("Findings", str(len(self.findings))),
             ),
             tables=((Table(title="Findings", columns=_COLUMNS, rows=rows),) if rows else ()),

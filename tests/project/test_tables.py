@@ -190,5 +190,5 @@ def test_changed_metrics_are_a_note_and_not_a_number(project, train):
 def test_a_model_that_is_not_there_is_told_with_those_that_are(project, train):
     assert "There is no model yet" in repr(project.registry())
     train(model="clf")
-    with pytest.raises(NotFoundError, match="there is clf"):
+    with pytest.raises(NotFoundError, match="its models are clf"):
         project.registry("other")
