@@ -86,7 +86,9 @@ class Demo(Shown):
         hashed = human_count(verification.files, "file")
         found = human_count(len(verification.findings), "finding")
         rows = tuple((one.version, str(one.stage), one.run_id or "") for one in registry.versions)
-        open_it = f"{Path(sys.executable).parent / 'jupyter'} lab {self.project.root / QUICKSTART}"
+        programs = Path(sys.executable).parent
+        open_it = f"{programs / 'jupyter'} lab {self.project.root / QUICKSTART}"
+        look = f"{programs / 'nbversion'} --project {self.project.root} registry {MODEL}"
         return Card(
             title="nbversion demo",
             badge="verified" if verification.holds else "broken",
@@ -96,7 +98,7 @@ class Demo(Shown):
                 ("Rollback", f"{change} in {self.rollback_took}"),
                 ("Verified", f"{hashed} hashed, {found}"),
                 ("Open it", open_it),
-                ("Look", f"nbversion --project {self.project.root} registry {MODEL}"),
+                ("Look", look),
             ),
             tables=(Table(title=MODEL, columns=("version", "stage", "run"), rows=rows),),
         )

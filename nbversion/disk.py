@@ -203,6 +203,15 @@ class Disk:
         self.step("remove_tree", folder)
         shutil.rmtree(folder, ignore_errors=True)
 
+    def withdraw(self, folder: Path) -> None:
+        """Take back a folder that was published just now: out of sight at once, then gone."""
+        hidden = folder.parent / f"{STAGE_PREFIX}{secrets.token_hex(8)}"
+        self.step("withdraw", folder)
+        with _explained(folder):
+            os.rename(folder, hidden)
+        self.sync_folder(folder.parent)
+        self.remove_tree(hidden)
+
     def set_aside(self, path: Path, quarantine: Path) -> Path:
         """Move `path` into the quarantine folder under a name of its own, and return that."""
         self.make_folder(quarantine)

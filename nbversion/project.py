@@ -41,7 +41,7 @@ class Status(Shown):
     snapshots: int
     models: int
     runs: int
-    running: str | None
+    running: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts."""
@@ -52,7 +52,7 @@ class Status(Shown):
             "snapshots": self.snapshots,
             "models": self.models,
             "runs": self.runs,
-            "running": self.running,
+            "running": list(self.running),
         }
 
     def card(self) -> Card:
@@ -70,7 +70,7 @@ class Status(Shown):
                 ("Snapshots", str(self.snapshots)),
                 ("Models", str(self.models)),
                 ("Runs", str(self.runs)),
-                ("Under way", self.running or "no run"),
+                ("Under way", ", ".join(self.running) or "no run"),
             ),
             notes=note,
         )
@@ -375,7 +375,7 @@ class Project:
             snapshots=len(self._catalog.snapshots.references()),
             models=len(self._catalog.registrar.models()),
             runs=len(self._catalog.runs.ids()),
-            running=self._running_id(),
+            running=tuple(self._catalog.runs.under_way()),
         )
 
     # -- runs ------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ class Project:
         except BaseException as exc:
             if not (isinstance(exc, SystemExit) and exc.code in (None, 0)):
                 results.error = exc
-                results.status = "interrupted" if isinstance(exc, KeyboardInterrupt) else "failed"
+                results.status = tracking.status_of(exc)
             raise
         finally:
             tracking.remember(tracker.end(results))

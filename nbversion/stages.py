@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -234,9 +236,16 @@ def promote(
     signature = Signature(actor=catalog.project.owner, utc=catalog.project.now())
     before = catalog.registrar.load_sound(model)
     one = known_version(before, version)
+    release: FrozenVersion | None = None
+    created = False
 
     def plan(registry: Registry) -> Entry | None:
         _same_digest(one, known_version(registry, version))
+        if release is not None and not os.path.isfile(catalog.project.root / release.manifest_path):
+            raise LostRaceError(
+                f"{release.manifest.reference} was taken back by another promotion, which failed. "
+                "Nothing was promoted; try again."
+            )
         return plan_promote(
             registry,
             one.version,
@@ -255,10 +264,15 @@ def promote(
         frozen, gate = _verified(catalog, model, one, "Nothing was promoted.")
         gates.append(gate)
         if as_version is not None and not dry_run:
-            catalog.models.publish_as(frozen, as_version)
+            release, created = catalog.models.publish_as(frozen, as_version)
     after, entry = before, planned
     if not dry_run:
-        after, entry = catalog.registrar.commit(model, plan)
+        try:
+            after, entry = catalog.registrar.commit(model, plan)
+        except BaseException:
+            if release is not None and created:
+                _take_back(catalog, release)
+            raise
     return Promotion(
         model=model,
         version=entry.version if entry else one.version,
@@ -406,6 +420,15 @@ def not_as_registered(
         expected=one.digest,
         got=frozen.manifest.digest,
     )
+
+
+def _take_back(catalog: Catalog, release: FrozenVersion) -> None:
+    """Remove a release that this call published, unless a registry lists it or may come to."""
+    manifest = release.manifest
+    # The error that led here is what the user must see.
+    with contextlib.suppress(Exception), catalog.registrar.lock(manifest.name):
+        if not catalog.registrar.may_list(manifest.name, manifest.version):
+            catalog.models.withdraw(release)
 
 
 def _tagged(stage: Stage, version: str) -> str:

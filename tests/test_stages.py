@@ -15,6 +15,7 @@ from nbversion.errors import (
     LostRaceError,
     NotFoundError,
     RefusedError,
+    StorageError,
 )
 from nbversion.formats.registry import Registry, problems
 from nbversion.formats.run_record import RunRecord
@@ -134,7 +135,9 @@ class Dying(Disk):
     __slots__ = ()
 
     def step(self, primitive, path):
-        if primitive == "replace" and path.name == "registry.json":
+        # A process that is killed takes nothing back.
+        dead = primitive == "remove"
+        if dead or (primitive == "replace" and path.name == "registry.json"):
             raise KeyboardInterrupt
 
 
@@ -152,12 +155,63 @@ def test_a_promotion_that_is_claimed_when_its_writer_dies_is_in_force_with_the_n
     project, register, root
 ):
     register("v0.1.0")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StorageError, match="is not known"):
         Project(root, disk=Dying()).promote("clf", "v0.1.0", "production")
     assert stages_of(project) == {"v0.1.0": "dev"}
     done = project.promote("clf", "v0.1.0", "production")
     assert (done.changed, done.revision) == (False, 2)
     assert stages_of(project) == {"v0.1.0": "production"}
+
+
+class Full(Disk):
+    __slots__ = ()
+
+    def step(self, primitive, path):
+        if primitive == "replace" and path.name == "registry.json":
+            raise StorageError("no space left on device")
+
+
+def test_a_release_that_no_registry_lists_is_taken_back(project, register, root):
+    register("v0.1.0-dev.1")
+    before = sorted(os.listdir(root / "models/clf"))
+    with pytest.raises(StorageError, match="no space"):
+        Project(root, disk=Full()).promote("clf", "v0.1.0-dev.1", "production", as_version="v0.1.0")
+    assert sorted(os.listdir(root / "models/clf")) == before
+    assert project.verify().holds
+    register("v0.1.0", "another")
+    assert stages_of(project) == {"v0.1.0-dev.1": "dev", "v0.1.0": "dev"}
+
+
+def test_a_release_that_was_there_before_or_may_be_listed_later_is_kept(project, register, root):
+    dev = register("v0.1.0-dev.1")
+    with pytest.raises(StorageError, match="is not known"):
+        Project(root, disk=Dying()).promote("clf", "v0.1.0-dev.1", "staging", as_version="v0.1.0")
+    assert (root / "models/clf/v0.1.0/manifest.json").is_file()
+    project.comment("clf", "v0.1.0", "rolled forward")
+    assert stages_of(project)["v0.1.0"] == "staging"
+    assert project.verify().holds
+    release, created = project.catalog.models.publish_as(dev, "v0.2.0")
+    assert created
+    with pytest.raises(StorageError, match="no space"):
+        Project(root, disk=Full()).promote("clf", "v0.1.0-dev.1", "staging", as_version="v0.2.0")
+    assert release.path.is_dir()
+
+
+def test_a_release_taken_back_by_another_promotion_is_not_listed(project, register, root):
+    register("v0.1.0-dev.1")
+    taking = Project(root)
+    commit = type(taking.catalog.registrar).commit
+
+    def late(registrar, model, plan):
+        models = project.catalog.models
+        models.withdraw(models.load("clf", "v0.1.0"))
+        return commit(registrar, model, plan)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(taking.catalog.registrar), "commit", late)
+        with pytest.raises(LostRaceError, match="taken back by another"):
+            taking.promote("clf", "v0.1.0-dev.1", "staging", as_version="v0.1.0")
+    assert stages_of(project) == {"v0.1.0-dev.1": "dev"}
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbversion.hashing import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+# Statements that are executed once, whatever the values.
+_SIMPLE = (
+    ast.Assign,
+    ast.AnnAssign,
+    ast.AugAssign,
+    ast.Expr,
+    ast.Import,
+    ast.ImportFrom,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+)
+# Functions that only look at what they are given.
+_LOOKING = frozenset(
+    (
+        "dir",
+        "display",
+        "format",
+        "hash",
+        "help",
+        "id",
+        "isinstance",
+        "len",
+        "print",
+        "repr",
+        "str",
+        "type",
+        "vars",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +57,21 @@ class CellNames:
         Everything that it assigns, defines or imports at its top level.
     read : frozenset of str
         Names that it reads without having assigned them before.
-    mentioned : frozenset of str
-        Every name in it.
+    certain : frozenset of str
+        What it has certainly assigned once it has run to its end.
+    repeated : frozenset of str
+        What it assigns at more than one place.
+    handed_on : frozenset of str
+        Names whose object it may have changed: called a method of, passed to a function, stored
+        into. Only to look at one (``print(x)``) does not count.
     """
 
-    literals: dict[str, Any]
-    assigned: frozenset[str]
-    read: frozenset[str]
-    mentioned: frozenset[str]
+    literals: dict[str, Any] = field(default_factory=dict)
+    assigned: frozenset[str] = frozenset()
+    read: frozenset[str] = frozenset()
+    certain: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
+    handed_on: frozenset[str] = frozenset()
 
 
 def raw_digest(source: str) -> str:
@@ -68,8 +108,7 @@ def read_names(source: str) -> CellNames:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
-        nothing: frozenset[str] = frozenset()
-        return CellNames(literals={}, assigned=nothing, read=nothing, mentioned=nothing)
+        return CellNames()
     literals: dict[str, Any] = {}
     for node in _top_level(tree.body):
         for name, value in _assignments(node):
@@ -84,8 +123,42 @@ def read_names(source: str) -> CellNames:
         literals=literals,
         assigned=frozenset(reader.defined),
         read=frozenset(reader.read),
-        mentioned=frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name)),
+        certain=frozenset(_certain(tree.body)),
+        repeated=frozenset(name for name, count in reader.stores.items() if count > 1),
+        handed_on=frozenset(_handed_on(tree)),
     )
+
+
+def _certain(body: list[ast.stmt]) -> set[str]:
+    reader = _Reader()
+    for node in body:
+        if isinstance(node, (ast.With, ast.AsyncWith)):
+            reader.defined |= _certain(node.body)
+            for item in node.items:
+                reader.visit(item)
+        elif isinstance(node, _SIMPLE):
+            reader.visit(node)
+    return reader.defined
+
+
+def _handed_on(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute):
+                found |= _names_in(node.func)
+            if not (isinstance(node.func, ast.Name) and node.func.id in _LOOKING):
+                for one in (*node.args, *node.keywords):
+                    found |= _names_in(one)
+        elif isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(
+            node.ctx, ast.Load
+        ):
+            found |= _names_in(node.value)
+    return found
+
+
+def _names_in(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def _top_level(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -129,6 +202,7 @@ class _Reader(ast.NodeVisitor):
 
     def __init__(self) -> None:
         self.defined: set[str] = set()
+        self.stores: Counter[str] = Counter()
         self.read: set[str] = set()
 
     def visit_Assign(self, node: ast.Assign) -> None:
@@ -158,14 +232,13 @@ class _Reader(ast.NodeVisitor):
             if node.id not in self.defined:
                 self.read.add(node.id)
         else:
-            self.defined.add(node.id)
+            self._bind(node.id)
 
     def visit_alias(self, node: ast.alias) -> None:
-        self.defined.add((node.asname or node.name).partition(".")[0])
+        self._bind((node.asname or node.name).partition(".")[0])
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        if node.name:
-            self.defined.add(node.name)
+        self._bind(node.name)
         self.generic_visit(node)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
@@ -222,6 +295,7 @@ class _Reader(ast.NodeVisitor):
     def _bind(self, name: str | None) -> None:
         if name is not None:
             self.defined.add(name)
+            self.stores[name] += 1
 
     def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for one in node.decorator_list:

@@ -6,6 +6,8 @@ here. Every answer that git cannot give is None, with the reason in a sentence.
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import os
 import posixpath
 import re
@@ -99,8 +101,8 @@ def read_git_state(root: Path, *, ours: Sequence[str]) -> GitState:
     root : Path
         A folder of the working tree, not necessarily its top.
     ours : sequence of str
-        Paths relative to `root`, files or folders, no globs: changes at or below them do not
-        count, whether git tracks them or not.
+        Paths relative to `root`, files or folders, in which ``*`` stands for any letters but a
+        slash: changes at or below them do not count, whether git tracks them or not.
 
     Returns
     -------
@@ -267,18 +269,30 @@ def _parse_status(out: bytes) -> tuple[str | None, str | None, list[bytes]]:
 
 
 def _own_paths(prefix: str, ours: Iterable[str]) -> tuple[bytes, ...]:
-    joined = (
-        posixpath.normpath(posixpath.join(prefix, path.replace(os.sep, "/"))) for path in ours
-    )
+    # The project's own path may hold letters that have a meaning in a pattern.
+    base = glob.escape(prefix)
+    joined = (posixpath.normpath(posixpath.join(base, path.replace(os.sep, "/"))) for path in ours)
     return tuple(os.fsencode(path) for path in joined)
 
 
 def _is_own(path: bytes, own: Iterable[bytes]) -> bool:
-    return any(path == one or path.startswith(one + b"/") or one == b"." for one in own)
+    parts = path.rstrip(b"/").split(b"/")
+    return any(one == b"." or _fits(parts, one.split(b"/")) for one in own)
+
+
+def _fits(parts: list[bytes], pattern: list[bytes]) -> bool:
+    """Whether a path lies at or below what a pattern names."""
+    return len(parts) >= len(pattern) and all(
+        fnmatch.fnmatchcase(part, one) for part, one in zip(parts, pattern, strict=False)
+    )
 
 
 def _holds_own(folder: bytes, own: Iterable[bytes]) -> bool:
-    return any(one.startswith(folder) for one in own)
+    parts = folder.rstrip(b"/").split(b"/")
+    return any(
+        len(pattern := one.split(b"/")) > len(parts) and _fits(parts, pattern[: len(parts)])
+        for one in own
+    )
 
 
 def _readable(paths: Iterable[bytes]) -> tuple[str, ...]:

@@ -7,15 +7,21 @@ does not mask.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MASK = "***"
-# Neither a tokenizer nor an author is a secret.
+# Shorter values would mask half of any text.
+_LEAST = 4
+# Neither a tokenizer nor a sort key is a secret.
 _WORDS = (
-    r"passw(?:or)?d|passwd|secret|token(?!i[sz])|api_?key|access_?key|private_?key|credential"
-    r"|auth(?!ors?(?![a-z]))"
+    r"passw(?:or)?d|passwd|passphrase|secret|token(?!i[sz])|credential|authorization"
+    r"|(?:api|access|account|auth|encryption|private|secret|signing|ssh)_?key"
+    r"|(?<![a-z])auth(?![a-z_])"
 )
-_SECRET_NAME = re.compile(rf"(?i)(?:{_WORDS})|(?:^|_)(?:key|pwd)$")
+_SECRET_NAME = re.compile(rf"(?i)(?:{_WORDS})|^key$|(?:^|_)(?:pwd|pw)$")
 _SHAPES = re.compile(
     r"(?:sk|pk|rk)[-_](?:live|test|proj|ant)?[-_]?[A-Za-z0-9_-]{20,}"
     r"|gh[pousr]_[A-Za-z0-9]{30,}"
@@ -29,6 +35,10 @@ _SHAPES = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----"
 )
 _URL_PASSWORD = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://)[^\s/@'\"]*@")
+# A setting on a line of its own, without quotes: %env DB_PASSWORD=x, !export API_KEY=x.
+_SET = re.compile(rf"(?im)^(?P<head>\s*[%!].*?\b\w*(?:{_WORDS})\w*=)(?P<value>[^\s\"']+)")
+# In a connection string or a query: Password=x; ?api_key=x&
+_PAIR = re.compile(rf"(?i)(?P<head>[;?&]\s*\w*(?:{_WORDS})\w*=)(?P<value>[^\s;&\"']+)")
 _ASSIGNED = re.compile(
     rf"(?i)(?P<head>[\w.\"'\]]*(?:{_WORDS})[\w\"'\]]*\s*(?::\s*\w+\s*)?[=:]\s*[bruf]{{0,2}})"
     r"(?P<quote>\"\"\"|'''|\"|')(?P<value>(?:\\.|(?!(?P=quote))[\s\S])*)(?P=quote)"
@@ -48,10 +58,29 @@ def mask_value(name: str, value: Any) -> Any:
 
 def mask_text(text: str) -> str:
     """Return `text` without token shapes and passwords in URLs."""
-    return _URL_PASSWORD.sub(rf"\g<head>{MASK}@", _SHAPES.sub(MASK, text))
+    text = _URL_PASSWORD.sub(rf"\g<head>{MASK}@", _SHAPES.sub(MASK, text))
+    return _PAIR.sub(rf"\g<head>{MASK}", text)
 
 
 def mask_source(source: str) -> str:
     """Return source code without texts that are assigned to names that look like credentials."""
     named = _ASSIGNED.sub(rf"\g<head>\g<quote>{MASK}\g<quote>", source)
-    return mask_text(named)
+    return mask_text(_SET.sub(rf"\g<head>{MASK}", named))
+
+
+def secret_values(source: str) -> set[str]:
+    """Return the texts that `mask_source` masks by their name, to find them elsewhere."""
+    found = {match["value"] for pattern in (_ASSIGNED, _SET) for match in pattern.finditer(source)}
+    return {value for value in found if len(value) >= _LEAST and value != MASK}
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a name looks like that of a credential."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def mask_values(text: str, values: Iterable[str]) -> str:
+    """Return `text` without these values, the longest first."""
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, MASK)
+    return text

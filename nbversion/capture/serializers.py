@@ -202,9 +202,11 @@ def _to_parquet(frame: Any, name: str) -> bytes:
             f"{name!r} is a data frame; to freeze it as Parquet, run: pip install "
             '"nbversion[parquet]". Nothing was written.'
         ) from exc
-    except (ValueError, TypeError, OverflowError) as exc:
+    except Exception as exc:
+        # pyarrow has a dozen classes for a column it cannot write, not all of them ValueErrors.
+        why = " ".join(str(exc.args[0] if exc.args else exc).split())
         raise InvalidInputError(
-            f"{name!r} cannot be written as Parquet: {' '.join(str(exc).split())}. Nothing was "
-            "written; convert that column first."
+            f"{name!r} cannot be written as Parquet: {why}. Nothing was written; convert that "
+            "column first."
         ) from exc
     return buffer.getvalue()

@@ -236,6 +236,16 @@ def _problem(fields: Fields, files: tuple[FrozenFile, ...]) -> str | None:
             raise fields.error(key, "sha256: and 64 lower-case hex digits")
         if stated is not None and stated != expected:
             return f"{key} says {stated}, its content gives {expected}"
+    return missing_digest(fields)
+
+
+def missing_digest(fields: Fields) -> str | None:
+    """Return the problem of a text that we wrote and whose digest was taken out, or None.
+
+    What somebody wrote by hand, as in the lesson, has neither a digest nor a schema version.
+    """
+    if "schema_version" in fields.values and fields.optional("record_digest") is None:
+        return f"record_digest says nothing, its content gives {record_digest(fields.values)}"
     return None
 
 

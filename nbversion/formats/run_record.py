@@ -12,6 +12,7 @@ from typing import Any
 
 from nbversion.formats.fields import SCHEMA_VERSION, Fields
 from nbversion.formats.json_text import decode_number, encode_floats, ordered, record_digest
+from nbversion.formats.manifest import missing_digest
 from nbversion.formats.yaml_text import dump_yaml, parse_yaml
 from nbversion.hashing import is_digest
 
@@ -175,6 +176,9 @@ def parse_run(data: bytes, where: str, run_id: str) -> RunRecord:
         or not math.isfinite(duration)
     ):
         raise fields.error("duration_s", "a number of seconds")
+    for item in fields.records("files"):
+        item.required("path")
+        item.required("sha256")
     recorded = fields.optional("record_digest")
     expected = record_digest(fields.values)
     if recorded is not None and not is_digest(recorded):
@@ -200,7 +204,7 @@ def parse_run(data: bytes, where: str, run_id: str) -> RunRecord:
         problem=(
             f"record_digest says {recorded}, its content gives {expected}"
             if recorded is not None and recorded != expected
-            else None
+            else missing_digest(fields)
         ),
         extra={key: value for key, value in fields.values.items() if key not in _KEYS},
     )

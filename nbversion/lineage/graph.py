@@ -111,7 +111,7 @@ class LineageBuilder:
             focus = self._model(found.model, found.registered.version)
             title = names.model_ref(found.model, found.registered.version)
             self._drain()
-            self._releases_of(found)
+            self._releases_of(found.model, found.registered.version)
         elif isinstance(found, RunFound):
             focus, title = self._run(found.record), found.record.run_id
             self._made_by(found.record)
@@ -288,12 +288,18 @@ class LineageBuilder:
             self._edge(node, self._data(one))
         if record.model_reference:
             self._edge(node, self._model(*record.model_reference))
+            self._releases_of(*record.model_reference)
         self._drain()
 
-    def _releases_of(self, found: ModelFound) -> None:
-        for one in self.catalog.registrar.load(found.model).versions:
-            if one.derived_from == found.registered.version:
-                self._model(found.model, one.version)
+    def _releases_of(self, model: str, version: str) -> None:
+        """Add the releases that a pre-release was published as, with their stages."""
+        try:
+            registry = self.catalog.registrar.load(model)
+        except _UNREADABLE:
+            return
+        for one in registry.versions:
+            if one.derived_from == version:
+                self._model(model, one.version)
         self._drain()
 
     def _runs_of(self, ref: str) -> None:

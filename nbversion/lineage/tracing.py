@@ -191,13 +191,12 @@ def _record(catalog: Catalog, run_id: str | None) -> tuple[RunRecord | None, tup
     except NbversionError as exc:
         return None, (f"Its run {run_id} cannot be read: {exc.message}",)
     notes = [f"The record was edited by hand: {record.problem}."] if record.problem else []
+    session = f"runs/{run_id}/session.json"
+    kept = f"the cell's source is kept in {session}"
+    if not (catalog.project.root / session).is_file():
+        kept = "the cell's source was not kept"
     if record.code_commit is None:
-        notes.append(
-            f"The code was outside git; the cell's source is kept in runs/{run_id}/session.json."
-        )
+        notes.append(f"The code was outside git; {kept}.")
     elif record.code.get("dirty"):
-        notes.append(
-            "The tree had changes that were not committed; the cell's source is kept in "
-            f"runs/{run_id}/session.json."
-        )
+        notes.append(f"The tree had changes that were not committed; {kept}.")
     return record, tuple(notes)

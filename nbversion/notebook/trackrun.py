@@ -53,7 +53,8 @@ class CellRun:
     names: CellNames
     tracker: Tracker
     _here: Path = field(default_factory=Path.cwd)
-    _before: dict[str, int] = field(default_factory=dict)
+    # The objects themselves: the id of one that is gone may be given to another.
+    _before: dict[str, Any] = field(default_factory=dict)
     _params: dict[str, tuple[Any, str]] = field(default_factory=dict)
 
     async def run(self) -> Any:
@@ -89,7 +90,7 @@ class CellRun:
                 status=tracking.status_of(exc), error=exc, params=self._params_after()
             )
             for name in _listed(self.words.metrics):
-                if name in self.session.shell.user_ns and self._is_of_this_cell(name):
+                if self._is_new(name):
                     self._metric(results, name)
             run = self.tracker.end(results)
         except Exception as problem:  # noqa: BLE001  # whatever it is, it must not hide `exc`
@@ -108,45 +109,60 @@ class CellRun:
         watched = {*asked, *_listed(self.words.metrics)}
         if self.words.model:
             watched.add(self.words.model.partition("=")[2])
-        self._before = {name: id(space[name]) for name in watched if name in space}
+        self._before = {name: space[name] for name in watched if name in space}
         hidden = self.session.shell.user_ns_hidden
         # A result is no param unless it is asked for as one.
         results = set() if asked else watched
         for name in asked or sorted(self.names.read - results):
-            if name in self.names.literals or name not in space:
+            if name not in space or (name in self.names.assigned and name not in self.names.read):
                 continue
             if asked:
-                if name not in self.names.assigned and is_param(space[name]):
-                    self._params[name] = (encode_param(name, space[name]), "session")
-            elif (
-                not name.startswith("_")
-                and hidden.get(name, self) is not space[name]
-                and is_param(space[name], nested=False)
-            ):
+                taken = is_param(space[name])
+            else:
+                taken = (
+                    not name.startswith("_")
+                    and hidden.get(name, self) is not space[name]
+                    and is_param(space[name], nested=False)
+                )
+            if taken:
                 self._params[name] = (encode_param(name, space[name]), "session")
+                if name in self.names.assigned:
+                    self.tracker.warn(
+                        f"{name} was changed by the cell; the value that it began with is recorded."
+                    )
         for name, value in self.names.literals.items():
             taken = name in asked if asked else not name.startswith("_") and name not in results
-            if taken and is_param(value):
+            if taken and name not in self._params and is_param(value):
                 self._params[name] = (encode_param(name, value), "cell")
 
     def _params_after(self) -> dict[str, tuple[Any, str]]:
         """Return the params, with those that only the finished cell can tell.
 
-        A literal that the cell did not get to, or changed afterwards, is none: its value is not
-        what the run used.
+        A literal that the cell did not get to is none. Of one that it assigned again, nobody can
+        tell which value was used: the last one is recorded, and that is said.
         """
         space = self.session.shell.user_ns
         for name, (value, origin) in list(self._params.items()):
-            if origin == "cell" and not (
-                name in space
-                and is_param(space[name])
-                and repr(encode_param(name, space[name])) == repr(value)
-            ):
-                del self._params[name]
+            if origin != "cell":
+                continue
+            now = encode_param(name, space[name]) if self._is_param(name) else None
+            same = self._is_param(name) and repr(now) == repr(value)
+            if same and name not in self.names.repeated:
+                continue
+            del self._params[name]
+            if self._is_param(name) and name in self.names.repeated:
+                self._params[name] = (now, "computed")
+                self.tracker.warn(
+                    f"{name} was assigned more than once; the value at the cell's end is recorded."
+                )
         for name in _listed(self.words.params):
             if name not in self._params and name in space and is_param(space[name]):
                 self._params[name] = (encode_param(name, space[name]), "computed")
         return self._params
+
+    def _is_param(self, name: str) -> bool:
+        space = self.session.shell.user_ns
+        return name in space and is_param(space[name])
 
     def _look_after(self, results: Results) -> None:
         space = self.session.shell.user_ns
@@ -184,16 +200,25 @@ class CellRun:
             results.problems.append(exc)
 
     def _value(self, name: str, option: str) -> Any:
+        """Return a name's value when the finished cell gave it, or may have changed it.
+
+        What an earlier cell left would be recorded as this run's result.
+        """
         space = self.session.shell.user_ns
-        if name not in space or not self._is_of_this_cell(name):
+        if not self._is_new(name) and not (
+            name in space
+            and (
+                name in self.names.certain or (name in self.names.handed_on and option == "--model")
+            )
+        ):
             left_over = " (what an earlier cell left is not taken)" if name in space else ""
             raise NotFoundError(f"{option}: the cell never defined {name!r}{left_over}.")
         return space[name]
 
-    def _is_of_this_cell(self, name: str) -> bool:
-        """Whether the cell assigned, used or replaced a name, so that its value is no left-over."""
-        changed = self._before.get(name) != id(self.session.shell.user_ns.get(name))
-        return changed or name in self.names.mentioned or name in self.names.assigned
+    def _is_new(self, name: str) -> bool:
+        """Whether a name holds another object than before the cell."""
+        space = self.session.shell.user_ns
+        return name in space and (name not in self._before or self._before[name] is not space[name])
 
 
 def prepare(session: Session, line: str, cell: str) -> CellRun:

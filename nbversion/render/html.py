@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from nbversion.render.dag import read
-from nbversion.render.plain import is_numeric, markup
+from nbversion.render.plain import cells, is_numeric, markup
 from nbversion.render.svg import graph_svg
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nbversion.render.card import Card, Graph, Table
 
 # Background and text by badge; each pair has a contrast of at least 4.5. Fixed rather than themed,
@@ -39,6 +41,8 @@ _BORDER = "var(--jp-border-color2, rgba(128,128,128,.4))"
 # JupyterLab styles bare tables with zebra rows, right-aligned cells and centring.
 _TABLE = "border-collapse:collapse;border:0;margin:0;table-layout:auto;font-size:inherit"
 _ROW = '<tr style="background:transparent">'
+# Columns of at most this width are never broken.
+_WHOLE = 28
 _CELL = "padding:3px 10px;vertical-align:top;overflow-wrap:anywhere;max-width:44em"
 _HEADING = f"margin:12px 0 4px;font-weight:600;{_SOFT_INK}"
 
@@ -94,12 +98,9 @@ def _fields(fields: tuple[tuple[str, str], ...]) -> str:
 def _table(table: Table) -> str:
     rows = [table.filled(row) for row in table.rows]
     columns = list(zip(*rows, strict=True)) if rows else [()] * table.span
-    styles = [
-        f"{_CELL};border:1px solid {_BORDER};"
-        + ("text-align:right;font-variant-numeric:tabular-nums" if right else "text-align:left")
-        for right in (is_numeric(column) for column in columns)
-    ]
-    heads = zip(table.filled(table.columns), styles, strict=True)
+    names = table.filled(table.columns)
+    styles = [_column_style(name, column) for name, column in zip(names, columns, strict=True)]
+    heads = zip(names, styles, strict=True)
     head = "".join(
         f'<th style="{style};font-weight:600">{markup(name)}</th>' for name, style in heads
     )
@@ -110,7 +111,7 @@ def _table(table: Table) -> str:
         )
         for row in rows
     )
-    body = "".join(f"{_ROW}{cells}</tr>" for cells in lines)
+    body = "".join(f"{_ROW}{one}</tr>" for one in lines)
     if not rows:
         span = max(table.span, 1)
         body = f'{_ROW}<td style="{_CELL};text-align:left" colspan="{span}">(none)</td></tr>'
@@ -120,6 +121,15 @@ def _table(table: Table) -> str:
         f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead>{_ROW}{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _column_style(name: str, column: Sequence[str]) -> str:
+    align = "text-align:left"
+    if is_numeric(column):
+        align = "text-align:right;font-variant-numeric:tabular-nums"
+    # A version or a stage is not broken within a word because the page is narrow.
+    whole = all(cells(one) <= _WHOLE for one in (name, *column))
+    return f"{_CELL};border:1px solid {_BORDER};{align}{';white-space:nowrap' if whole else ''}"
 
 
 def _note(note: str) -> str:

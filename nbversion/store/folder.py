@@ -29,8 +29,16 @@ CACHE = ".nbversion"
 OURS = (
     SETTINGS,
     f"{SNAPSHOTS}/",
-    f"{MODELS}/",
-    f"{RUNS}/",
+    f"{MODELS}/.gitignore",
+    f"{MODELS}/.gitattributes",
+    f"{MODELS}/.nbv-*",
+    f"{MODELS}/*/registry.json",
+    f"{MODELS}/*/.nbv-*",
+    f"{MODELS}/*/v[0-9]*.[0-9]*.[0-9]*",
+    f"{RUNS}/.gitignore",
+    f"{RUNS}/.gitattributes",
+    f"{RUNS}/.nbv-*",
+    f"{RUNS}/[0-9]*-*-*",
     f"{LOCKS}/",
     PRESENT_LOCK,
     "env/.gitattributes",
@@ -42,14 +50,14 @@ _NOTE = "# Written by nbversion: frozen bytes stay out of git, the text that nam
 _EXACT = "# Written by nbversion: these texts are hashed, so git must keep them byte for byte.\n"
 # Inside our own folders, so that a .gitignore of the user's is never touched.
 _GIT_FILES = {
-    f"{SNAPSHOTS}/.gitignore": f"{_NOTE}.nbv-*\n/*/**\n!/*/manifest.json\n",
+    f"{SNAPSHOTS}/.gitignore": f"{_NOTE}.nbv-*\n/*_v[0-9]*/**\n!/*/manifest.json\n",
     f"{SNAPSHOTS}/.gitattributes": f"{_EXACT}manifest.json -text\n",
     f"{MODELS}/.gitignore": (
-        f"{_NOTE}.nbv-*\n/*/*/**\n!/*/*/manifest.json\n!/*/*/metrics.json\n!/*/*/params.json\n"
+        f"{_NOTE}.nbv-*\n/*/v[0-9]*.[0-9]*.[0-9]*/**\n!/*/*/manifest.json\n!/*/*/metrics.json\n!/*/*/params.json\n"
         "!/*/*/model_card.md\n"
     ),
     f"{MODELS}/.gitattributes": f"{_EXACT}*.json -text\n",
-    f"{RUNS}/.gitignore": f"{_NOTE}.nbv-*\n/*/artifacts/\n",
+    f"{RUNS}/.gitignore": f"{_NOTE}.nbv-*\n/[0-9]*-*-*/artifacts/\n",
     f"{RUNS}/.gitattributes": f"{_EXACT}*.yaml -text\n*.json -text\n*.jsonl -text\n",
     "env/.gitattributes": f"{_EXACT}*.lock -text\n*.toml -text\n",
     f"{CACHE}/.gitignore": "*\n",
@@ -139,23 +147,43 @@ class ProjectFolder:
 
     def snapshot_folder(self, name: str, version: str) -> str:
         """Return the folder of a data set's version, relative to the root."""
-        return f"{SNAPSHOTS}/{names.data_ref(name, version)}"
+        names.check_name(name, "data set")
+        return f"{SNAPSHOTS}/{names.data_ref(name, str(names.data_version(version)))}"
 
     def model_folder(self, name: str, version: str = "") -> str:
         """Return the folder of a model, or of one version, relative to the root."""
-        return f"{MODELS}/{name}/{version}".rstrip("/")
+        names.check_name(name, "model")
+        return f"{MODELS}/{name}/{names.model_version(version)}" if version else f"{MODELS}/{name}"
 
     def run_file(self, run_id: str) -> str:
         """Return the record of a run, relative to the root."""
+        if not names.is_run_id(run_id):
+            raise InvalidInputError(f"{run_id!r} is no run id. Nothing was written.")
         return f"{RUNS}/{run_id}.yaml"
 
     def relative(self, path: Path) -> str | None:
-        """Return `path` relative to the root with ``/``, or None when it lies elsewhere."""
-        try:
-            below = Path(os.path.abspath(path)).relative_to(self.root).as_posix()
-        except ValueError:
-            return None
-        return below
+        """Return `path` relative to the root with ``/``, or None when it lies elsewhere.
+
+        Links on the way to it are followed, a link that it is itself is not.
+        """
+        plain = Path(os.path.abspath(path))
+        # A folder of ours may be a link to another disk: then only the plain path is below.
+        for one in (Path(os.path.realpath(plain.parent), plain.name), plain):
+            if one.is_relative_to(self.root):
+                return one.relative_to(self.root).as_posix()
+        return None
+
+    def link_above(self, folder: str) -> str | None:
+        """Return the first part of a version's path that is a symbolic link, or None.
+
+        What lies behind a link is not below the root: it can be changed or swapped from elsewhere.
+        """
+        parts = folder.split("/")
+        for end in range(2, len(parts) + 1):
+            part = "/".join(parts[:end])
+            if os.path.islink(self.root / part):
+                return part
+        return None
 
     def describe(self, path: Path) -> str:
         """Return `path` as records name it: relative to the root where it lies below it."""
@@ -206,6 +234,15 @@ class ProjectFolder:
             if not (self.root / path).exists():
                 self.disk.create(self.root / path, text.encode())
         self._prepared = True
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can be the name of a data set or a model."""
+    try:
+        names.check_name(text, "model")
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _login() -> str:

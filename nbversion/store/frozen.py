@@ -19,7 +19,7 @@ from nbversion.hashing import blocks, hash_stream
 from nbversion.store.sources import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nbversion.disk import Staging
@@ -32,6 +32,9 @@ B = TypeVar("B")
 FindingKind = Literal[
     "corrupt", "edited", "chain", "missing", "absent", "extra", "orphan", "unreadable"
 ]
+# What a desktop or Jupyter drops into a folder that it only looks at.
+DROPPED_FILES = (".DS_Store", "Thumbs.db")
+DROPPED_FOLDER = ".ipynb_checkpoints"
 # Hashing and copying leave Python for long enough that threads pay from the second file on.
 _WORKERS = min(8, os.cpu_count() or 1)
 
@@ -102,6 +105,9 @@ class FrozenVersion:
         """Hash every byte again and return everything that does not hold."""
         found: list[Finding] = []
         ref = self.manifest.reference
+        link = self.project.link_above(self.manifest.folder)
+        if link is not None:
+            return [linked(ref, link)]
         if self.manifest.problem:
             stated, _, content = self.manifest.problem.partition(", its content gives ")
             found.append(
@@ -110,6 +116,7 @@ class FrozenVersion:
                 )
             )
         found += [one for one in in_parallel(self.check, self.manifest.files) if one]
+        found += self._missing_folders()
         found += self._extra()
         return found
 
@@ -199,29 +206,55 @@ class FrozenVersion:
             )
         return None
 
-    def _extra(self) -> list[Finding]:
-        listed = {one.path for one in self.manifest.files}
+    def _missing_folders(self) -> list[Finding]:
         found = []
-        ignore = self.project.settings.ignore
-        for folder, folders, files in os.walk(self.path):
-            folders[:] = sorted(name for name in folders if name not in ignore)
-            prefix = os.path.relpath(folder, self.path).replace(os.sep, "/") + "/"
-            prefix = "" if prefix == "./" else prefix
-            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-            for name in sorted([*files, *links]):
-                below = f"{prefix}{name}"
-                if below in listed or below in UNHASHED or name in ignore:
-                    continue
+        for below in self.manifest.directories:
+            path = self.path / below
+            if not path.is_dir() or path.is_symlink():
                 found.append(
                     Finding(
-                        kind="extra",
+                        kind="missing",
                         ref=self.manifest.reference,
                         path=f"{self.manifest.folder}/{below}",
-                        expected="nothing",
-                        got="a file that the manifest does not list",
+                        expected="an empty folder",
+                        got="something else" if os.path.lexists(path) else "nothing",
                     )
                 )
         return found
+
+    def _extra(self) -> list[Finding]:
+        listed = {*(one.path for one in self.manifest.files), *UNHASHED}
+        return [
+            Finding(
+                kind="extra",
+                ref=self.manifest.reference,
+                path=f"{self.manifest.folder}/{below}",
+                expected="nothing",
+                got="a file that the manifest does not list",
+            )
+            for below in files_below(self.path)
+            if below not in listed
+        ]
+
+
+def files_below(base: Path) -> Iterator[str]:
+    """Yield the path below `base` of everything but folders and what desktops drop there."""
+    for folder, folders, files in os.walk(base):
+        prefix = os.path.relpath(folder, base).replace(os.sep, "/") + "/"
+        prefix = "" if prefix == "./" else prefix
+        links = {name for name in folders if os.path.islink(os.path.join(folder, name))}
+        folders[:] = sorted(one for one in folders if one != DROPPED_FOLDER or one in links)
+        for name in sorted([*files, *links]):
+            dropped = name in DROPPED_FILES and not os.path.islink(os.path.join(folder, name))
+            if not dropped:
+                yield f"{prefix}{name}"
+
+
+def linked(ref: str, path: str) -> Finding:
+    """Make the finding for a version that lies behind a symbolic link."""
+    return Finding(
+        kind="corrupt", ref=ref, path=path, expected="a folder of its own", got="a symbolic link"
+    )
 
 
 # What a version's file is opened with; see `open_regular`.
@@ -248,10 +281,29 @@ def load_version(project: ProjectFolder, folder: str) -> FrozenVersion:
         When there is no manifest: then it is no version.
     FormatError
         When the manifest cannot be read.
+    LinkedError
+        When the folder lies behind a symbolic link.
     """
     path = f"{folder}/{MANIFEST}"
+    require_unlinked(project, folder)
     manifest = parse_manifest(project.read(path), path, folder)
     return FrozenVersion(project, manifest, path)
+
+
+class LinkedError(IntegrityError):
+    """A version's folder, or one above it, is a symbolic link."""
+
+
+def require_unlinked(project: ProjectFolder, folder: str) -> None:
+    """Refuse a version's folder that is, or lies behind, a symbolic link."""
+    link = project.link_above(folder)
+    if link is not None:
+        raise LinkedError(
+            f"{link} is a symbolic link, so {folder} is not below the project. It was left as it "
+            "is; put the folder itself in the link's place.",
+            expected="a folder of its own",
+            got=link,
+        )
 
 
 @dataclass(slots=True)
@@ -273,21 +325,22 @@ class Freezer:
     Parameters
     ----------
     staging : Staging
-    older : FrozenVersion or None
-        Its files may get a second name; each is hashed again first, and used only once, because
-        a hard link is no second copy.
+    older : sequence of FrozenVersion
+        Their files may get a second name; each is hashed again first, and a content is linked only
+        once, because a hard link is no second copy.
     """
 
     staging: Staging
-    older: FrozenVersion | None = None
+    older: Sequence[FrozenVersion] = ()
     stored: Stored = field(default_factory=Stored)
-    _known: dict[str, FrozenFile] = field(default_factory=dict)
+    _known: dict[str, list[tuple[Path, FrozenFile]]] = field(default_factory=dict)
     _sizes: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        if self.older is not None and not self.older.manifest.problem:
-            self._known = {one.sha256: one for one in self.older.manifest.files}
-            self._sizes = {one.size_bytes for one in self.older.manifest.files}
+        for version in self.older:
+            for one in () if version.manifest.problem else version.manifest.files:
+                self._known.setdefault(one.sha256, []).append((version.path / one.path, one))
+                self._sizes.add(one.size_bytes)
 
     def freeze(self, source: Source) -> tuple[FrozenFile, ...]:
         """Copy or link every file, hashing each in the same pass."""
@@ -312,16 +365,16 @@ class Freezer:
         return FrozenFile(path, size, sha256), False
 
     def _link(self, sha256: str, path: str) -> bool:
-        known = self._known.pop(sha256, None)
-        if known is None or self.older is None:
-            return False
-        existing = self.older.path / known.path
-        try:
-            with open_regular(existing) as handle:
-                intact = hash_stream(handle) == (known.sha256, known.size_bytes)
-        except OSError:
-            intact = False
-        return intact and self.staging.link(existing, path)
+        # Taken out whole: several older names of one content may be one inode.
+        for existing, known in self._known.pop(sha256, ()):
+            try:
+                with open_regular(existing) as handle:
+                    intact = hash_stream(handle) == (known.sha256, known.size_bytes)
+            except OSError:
+                intact = False
+            if intact and self.staging.link(existing, path):
+                return True
+        return False
 
 
 def hash_source(source: Source) -> tuple[FrozenFile, ...]:

@@ -35,7 +35,7 @@ def is_frozen(project: ProjectFolder, folder: str) -> bool:
     path = f"{folder}/{MANIFEST}"
     if not (project.root / path).is_file():
         return False
-    return "record_digest" in parse_json(project.read(path), path)
+    return not {"record_digest", "schema_version"}.isdisjoint(parse_json(project.read(path), path))
 
 
 def check_stated(stated: Manifest, wanted: str, files: tuple[FrozenFile, ...]) -> None:

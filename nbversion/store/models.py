@@ -12,6 +12,7 @@ from nbversion.disk import TEXT_MODE
 from nbversion.errors import (
     ConflictError,
     FormatError,
+    IntegrityError,
     InvalidInputError,
     NotFoundError,
     StorageError,
@@ -20,7 +21,7 @@ from nbversion.formats.json_text import dump_json, parse_json
 from nbversion.formats.manifest import MANIFEST, MODEL_CARD, Manifest
 from nbversion.names import Version
 from nbversion.store.folder import MODELS
-from nbversion.store.frozen import Freezer, FrozenVersion, load_version
+from nbversion.store.frozen import Freezer, FrozenVersion, load_version, require_unlinked
 from nbversion.store.sources import Source
 
 if TYPE_CHECKING:
@@ -160,18 +161,28 @@ class Models:
             f"others keep registering versions of {model}; nothing was registered. Try again."
         )
 
-    def _linkable(self, model: str) -> FrozenVersion | None:
+    def _linkable(self, model: str) -> tuple[FrozenVersion, ...]:
         """Return the newest version, whose files may be linked; a broken one has none."""
         versions = self.versions(model)
         if versions:
-            with contextlib.suppress(FormatError, StorageError):
-                return self.load(model, str(versions[-1]))
-        return None
+            with contextlib.suppress(FormatError, IntegrityError, StorageError):
+                return (self.load(model, str(versions[-1])),)
+        return ()
 
-    def publish_as(self, frozen: FrozenVersion, version: str) -> FrozenVersion:
+    def withdraw(self, frozen: FrozenVersion) -> None:
+        """Remove a version that was published just now and that no registry came to list."""
+        self.project.disk.withdraw(frozen.path)
+
+    def publish_as(self, frozen: FrozenVersion, version: str) -> tuple[FrozenVersion, bool]:
         """Give the bytes of a pre-release a second version, a release; again is fine.
 
         The caller has verified `frozen`; every byte is hashed once more on the way.
+
+        Returns
+        -------
+        release : FrozenVersion
+        created : bool
+            False when it was there already.
         """
         model = frozen.manifest.name
         if version in [str(one) for one in self.versions(model)]:
@@ -182,7 +193,7 @@ class Models:
             ):
                 raise taken(model, version)
             existing.verify("Nothing was promoted.")
-            return existing
+            return existing, False
         source = Source(
             items={one.path: frozen.path / one.path for one in frozen.manifest.files},
             directories=frozen.manifest.directories,
@@ -196,7 +207,7 @@ class Models:
         card_path = frozen.path / MODEL_CARD
         card = card_path.read_bytes() if card_path.is_file() else b""
         card = card.replace(frozen.manifest.version.encode(), version.encode())
-        return self._publish(manifest, source, frozen, card)
+        return self._publish(manifest, source, (frozen,), card), True
 
     def _manifest(
         self, model: str, version: str, run_id: str | None, extra: dict[str, Any]
@@ -214,9 +225,10 @@ class Models:
         )
 
     def _publish(
-        self, manifest: Manifest, source: Source, older: FrozenVersion | None, card: bytes
+        self, manifest: Manifest, source: Source, older: tuple[FrozenVersion, ...], card: bytes
     ) -> FrozenVersion:
         project = self.project
+        require_unlinked(project, manifest.folder)
         project.prepare()
         with project.disk.stage(project.root / MODELS / manifest.name) as staging:
             files = Freezer(staging, older).freeze(source)

@@ -9,19 +9,28 @@ processes of fifty writes each and no lock: check-then-rename lost 214 of 400, c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbversion.errors import IntegrityError, LostRaceError, NotFoundError
+from nbversion.errors import (
+    FormatError,
+    IntegrityError,
+    LostRaceError,
+    NotFoundError,
+    StorageError,
+)
 from nbversion.formats.registry import REGISTRY, Registry, parse_registry, problems
 from nbversion.hashing import digest_of
+from nbversion.names import check_name
 from nbversion.render.amounts import short
-from nbversion.store.folder import CACHE, MODELS
+from nbversion.store.folder import CACHE, MODELS, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from nbversion.formats.registry import Entry
@@ -49,7 +58,7 @@ class Registrar:
     def models(self) -> list[str]:
         """Return the names of the models that have a registry."""
         folders = self.project.children(MODELS)
-        return [one.name for one in folders if os.path.isfile(one / REGISTRY)]
+        return [one.name for one in folders if is_name(one.name) and os.path.isfile(one / REGISTRY)]
 
     def path(self, model: str) -> str:
         """Return the registry's path relative to the root."""
@@ -114,10 +123,13 @@ class Registrar:
             When the registry is broken; it was left untouched.
         LostRaceError
             When others were faster every time.
+        StorageError
+            When the disk could not do it. Then nothing of it takes effect later, unless the message
+            says that this is not known.
         """
-        disk = self.project.disk
+        held = self.lock(model)
         self.project.prepare()
-        with disk.lock(self._work(model) / "lock"):
+        with held:
             for attempt in range(_ATTEMPTS):
                 registry, claim = self._rolled_forward(model)
                 self._require_sound(registry)
@@ -125,13 +137,79 @@ class Registrar:
                 if entry is None:
                     return registry, None
                 after = registry.apply(entry)
-                if disk.create(claim, after.dump()) and self._publish(after, claim):
+                if self._write(after, claim):
                     return after, after.history[-1]
                 time.sleep(min(0.001 * 2**attempt, 0.05))
         raise LostRaceError(
             f"other writers of {self.path(model)} were faster {_ATTEMPTS} times. Nothing of this "
             "change was written; try again."
         )
+
+    def lock(self, model: str) -> AbstractContextManager[None]:
+        """Return what keeps the other writers of a model's registry waiting."""
+        return self.project.disk.lock(self._work(model) / "lock")
+
+    def may_list(self, model: str, version: str) -> bool:
+        """Whether the registry, or a claim that the next write publishes, lists a version.
+
+        True as well when that cannot be read.
+        """
+        try:
+            registry = self.load(model)
+            pending = [self._parse(one, model) for one in self._claims(registry)[:-1]]
+        except NotFoundError:
+            return False
+        except (FormatError, StorageError):
+            return True
+        return any(one.find(version) is not None for one in (registry, *pending))
+
+    def _write(self, after: Registry, claim: Path) -> bool:
+        """Claim and publish; a claim whose publication fails is withdrawn.
+
+        False when another writer was faster.
+        """
+        try:
+            return self.project.disk.create(claim, after.dump()) and self._publish(after, claim)
+        except BaseException as exc:
+            # An interrupt ends the cell all the same, published or not.
+            if not self._withdrawn(after, claim, exc) and isinstance(exc, Exception):
+                return True
+            raise
+
+    def _withdrawn(self, after: Registry, claim: Path, cause: BaseException) -> bool:
+        """Take a claim back so that nobody rolls it forward; False when it is published already.
+
+        Raises
+        ------
+        StorageError
+            When neither can be established.
+        """
+        disk = self.project.disk
+        try:
+            published = self._is_published(after)
+            if not published and _holds(claim, after.dump()):
+                disk.remove(claim)
+                disk.sync_folder(claim.parent)
+                # Where the lock lies, somebody may have rolled it forward just before.
+                published = self._is_published(after)
+        except BaseException as exc:
+            raise StorageError(
+                f"writing {self.path(after.name)} failed ({str(cause) or type(cause).__name__}), and "
+                f"so did taking it back ({str(exc) or type(exc).__name__}). Whether the change takes "
+                f"effect is not known; look at %registry {after.name} before the next write."
+            ) from exc
+        if published:
+            # What is published must not look like a claim whose writer died.
+            with contextlib.suppress(Exception):
+                disk.mark(_done(claim))
+        return not published
+
+    def _is_published(self, after: Registry) -> bool:
+        try:
+            present = self.load(after.name)
+        except NotFoundError:
+            return False
+        return any(one.op_id == after.history[-1].op_id for one in present.history)
 
     def _require_sound(self, registry: Registry) -> None:
         found = problems(registry)
@@ -207,7 +285,7 @@ class Registrar:
     # -- the names of claims: <revision>-<head it follows>-<try> ---------------------------
 
     def _work(self, model: str) -> Path:
-        return self.project.root / CACHE / "registry" / model
+        return self.project.root / CACHE / "registry" / check_name(model, "model")
 
     def _claims(self, registry: Registry) -> list[Path]:
         """Return the claims that follow `registry`, oldest first, and the next name for one."""
@@ -227,6 +305,13 @@ class Registrar:
         except FileNotFoundError:
             return False
         return time.time() - published > _OVERTAKEN_WITHIN_S
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except FileNotFoundError:
+        return False
 
 
 def _done(claim: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,17 @@ class Runs:
     def _marks(self) -> Path:
         # One empty file for each run that has not ended: to find them without reading all records.
         return self.project.root / CACHE / "running"
+
+    def under_way(self) -> list[str]:
+        """Return the runs that have not ended, in whichever process of this project folder."""
+        if not os.path.isdir(self._marks):
+            return []
+        found = []
+        for run_id in sorted(os.listdir(self._marks)):
+            with contextlib.suppress(FormatError, NotFoundError, StorageError):
+                if self.load(run_id).status == "running":
+                    found.append(run_id)
+        return found
 
     def sweep(self) -> None:
         """Write down as lost what runs no more: killed, or the machine went down.

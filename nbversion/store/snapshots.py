@@ -12,6 +12,7 @@ from nbversion.disk import TEXT_MODE
 from nbversion.errors import (
     ConflictError,
     FormatError,
+    IntegrityError,
     InvalidInputError,
     NotFoundError,
     StorageError,
@@ -22,11 +23,19 @@ from nbversion.render.amounts import human_count, human_size
 from nbversion.render.card import Card
 from nbversion.render.shown import Shown
 from nbversion.store.folder import SNAPSHOTS
-from nbversion.store.frozen import Freezer, FrozenVersion, Stored, hash_source, load_version
+from nbversion.store.frozen import (
+    Freezer,
+    FrozenVersion,
+    Stored,
+    hash_source,
+    load_version,
+    require_unlinked,
+)
 from nbversion.store.in_place import check_stated, is_frozen, list_in_place, swap
 from nbversion.store.sources import list_source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nbversion.disk import Staging
@@ -37,6 +46,8 @@ if TYPE_CHECKING:
 # The lesson's first example keeps one manifest beside the version's folder.
 LESSON_MANIFEST = f"{SNAPSHOTS}/{MANIFEST}"
 _RACES = 20
+# How many older versions are looked through for content that is there already.
+_LINKABLE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,21 +154,43 @@ class Snapshots:
 
     def references(self) -> list[tuple[str, Version]]:
         """Return name and version of everything that has a manifest, by name, then version."""
-        found = set()
-        # A broken one must not hide the others; `verify` says what is wrong with it.
-        with contextlib.suppress(FormatError, StorageError):
-            lesson = self.beside()
-            if lesson is not None:
-                found.add((lesson.name, Version(lesson.version)))
-        for folder in self.project.children(SNAPSHOTS):
-            split = split_folder(folder.name)
-            if split is not None and os.path.isfile(folder / MANIFEST):
-                found.add(split)
-        return sorted(found)
+        return self._references("")
 
     def versions(self, name: str) -> list[Version]:
         """Return the versions of one data set, oldest first."""
-        return [version for one, version in self.references() if one == name]
+        return [version for _, version in self._references(names.check_name(name, "data set"))]
+
+    def _references(self, only: str) -> list[tuple[str, Version]]:
+        """Return name and version of what has a manifest, of one data set or of all."""
+        found = {
+            (name, str(version.semver)): (name, version)
+            for name, version, folder in self._folders(only)
+            if os.path.isfile(folder / MANIFEST)
+        }
+        # A broken one must not hide the others; `verify` says what is wrong with it.
+        with contextlib.suppress(FormatError, StorageError):
+            lesson = self.beside()
+            if lesson is not None and only in ("", lesson.name):
+                version = Version(lesson.version)
+                found.setdefault((lesson.name, str(version.semver)), (lesson.name, version))
+        return sorted(found.values(), key=lambda one: (one[0], one[1].semver))
+
+    def _folders(self, only: str) -> Iterator[tuple[str, Version, Path]]:
+        """Yield whatever is called by a version, with a manifest or without."""
+        for folder in self.project.children(SNAPSHOTS):
+            if folder.name.startswith(f"{only}_v" if only else ""):
+                split = split_folder(folder.name)
+                if split is not None and only in ("", split[0]):
+                    yield *split, folder
+
+    def _used(self, name: str) -> list[Version]:
+        """Return every version whose name is taken."""
+        return [*self.versions(name), *(version for _, version, _ in self._folders(name))]
+
+    def spellings(self, name: str, version: Version) -> list[str]:
+        """Return the folders that are there for one version, which has two spellings."""
+        folders = [self.project.snapshot_folder(name, text) for text in _spellings(version)]
+        return [one for one in folders if os.path.lexists(self.project.root / one)]
 
     def load(self, name: str, version: str) -> FrozenVersion:
         """Return one version.
@@ -170,26 +203,39 @@ class Snapshots:
             When its manifest cannot be read or is that of another version.
         """
         wanted = names.data_version(version)
-        known = self.versions(name)
-        match = next((one for one in known if one == wanted), None)
-        if match is None:
+        asked = self.project.snapshot_folder(name, version)
+        found = self.spellings(name, wanted)
+        usable = [one for one in found if os.path.isfile(self.project.root / one / MANIFEST)]
+        lesson = None if usable == found and found else self.beside()
+        if lesson is not None and (lesson.name, Version(lesson.version)) == (name, wanted):
+            if lesson.folder not in usable:
+                usable.append(lesson.folder)
+        else:
+            lesson = None
+        if not usable:
+            known = self.versions(name)
             listed = ", ".join(str(one) for one in known)
             have = f"its versions are {listed}" if known else "there is no data set of that name"
             raise NotFoundError(f"{names.data_ref(name, version)} is not there: {have}.")
-        folder = self.project.snapshot_folder(name, str(match))
-        if not (self.project.root / folder / MANIFEST).is_file():
-            lesson = self.beside()
-            if lesson is not None:
-                return FrozenVersion(self.project, lesson, LESSON_MANIFEST)
+        if len(usable) > 1 or (asked in found and asked not in usable):
+            raise FormatError(
+                f"{' and '.join(sorted({*usable, *found}))} are one version, so it is in doubt "
+                "which of them is meant. They were left untouched; move one of them away."
+            )
+        (folder,) = usable
+        if lesson is not None and not os.path.isfile(self.project.root / folder / MANIFEST):
+            require_unlinked(self.project, folder)
+            return FrozenVersion(self.project, lesson, LESSON_MANIFEST)
         frozen = load_version(self.project, folder)
+        match = folder.rpartition("_")[2]
         if (frozen.manifest.kind, frozen.manifest.name, frozen.manifest.version) != (
             "data",
             name,
-            str(match),
+            match,
         ):
             raise FormatError(
                 f"{frozen.manifest_path} is the manifest of {frozen.manifest.reference}, not of "
-                f"{names.data_ref(name, str(match))}. It was left untouched."
+                f"{names.data_ref(name, match)}. It was left untouched."
             )
         return frozen
 
@@ -278,8 +324,7 @@ class Snapshots:
         )
 
     def _refuse_taken_folder(self, name: str, version: str) -> None:
-        folder = self.project.snapshot_folder(name, version)
-        if (self.project.root / folder).exists():
+        for folder in self.spellings(name, Version(version)):
             raise ConflictError(
                 f"{folder} exists and has no manifest. Nothing was written; freeze that folder in "
                 f"place with: %snapshot {folder}"
@@ -287,8 +332,9 @@ class Snapshots:
 
     def _publish(self, source: Source, request: Request) -> tuple[FrozenVersion, Stored]:
         project = self.project
-        version = request.version or str(names.next_data_version(self.versions(request.name)))
+        version = request.version or str(names.next_data_version(self._used(request.name)))
         folder = project.snapshot_folder(request.name, version)
+        require_unlinked(project, folder)
         project.prepare()
         with project.disk.stage(project.root / SNAPSHOTS) as staging:
             manifest, stored = self._build(staging, source, replace(request, version=version))
@@ -311,8 +357,9 @@ class Snapshots:
         """
         project = self.project
         version = Version(request.version or "")
-        parent = max((one for one in self.versions(request.name) if one < version), default=None)
-        freezer = Freezer(staging, self._linkable(request.name, parent))
+        older = [one for one in self.versions(request.name) if one < version]
+        parent = older[-1] if older else None
+        freezer = Freezer(staging, self._linkable(request.name, older))
         files = freezer.freeze(source)
         if stated is not None:
             check_stated(stated, names.data_ref(request.name, str(version)), files)
@@ -337,12 +384,13 @@ class Snapshots:
         staging.flush()
         return manifest, freezer.stored
 
-    def _linkable(self, name: str, version: Version | None) -> FrozenVersion | None:
-        """Return a version whose files may be linked; a broken one has none."""
-        if version is not None:
-            with contextlib.suppress(FormatError, StorageError):
-                return self.load(name, str(version))
-        return None
+    def _linkable(self, name: str, older: list[Version]) -> list[FrozenVersion]:
+        """Return the versions whose files may be linked, newest first; a broken one has none."""
+        found = []
+        for version in reversed(older[-_LINKABLE:]):
+            with contextlib.suppress(FormatError, IntegrityError, NotFoundError, StorageError):
+                found.append(self.load(name, str(version)))
+        return found
 
     # -- in place --------------------------------------------------------------------------
 
@@ -371,6 +419,13 @@ class Snapshots:
                     f"{folder} is {name} {version} by its name; {asked!r} does not fit. Nothing was "
                     "written."
                 )
+        require_unlinked(project, folder)
+        others = [one for one in self.spellings(name, version) if one != folder]
+        if others:
+            raise ConflictError(
+                f"{folder} and {others[0]} are one version ({names.data_ref(name, str(version))}), "
+                "and a version never changes. Nothing was written; give the folder another version."
+            )
         if is_frozen(project, folder):
             existing = self.load(name, str(version))
             existing.verify("Nothing was written.")
@@ -426,6 +481,14 @@ def split_folder(folder: str) -> tuple[str, Version] | None:
         return names.check_name(stem, "data set"), names.data_version(f"v{version}")
     except InvalidInputError:
         return None
+
+
+def _spellings(version: Version) -> tuple[str, ...]:
+    """Return how a version may be written: ``v0.1`` and ``v0.1.0`` are the same one."""
+    text = str(version)
+    if text.count(".") == 1:
+        return text, f"{text}.0"
+    return (text, text.removesuffix(".0")) if text.endswith(".0") else (text,)
 
 
 def _content(files: tuple[FrozenFile, ...]) -> set[tuple[str, int, str]]:

@@ -12,13 +12,13 @@ from nbversion.errors import FormatError, InvalidInputError, NotFoundError, Stor
 from nbversion.formats.manifest import MANIFEST
 from nbversion.formats.registry import REGISTRY, problems
 from nbversion.hashing import digest_of, hash_stream, is_digest
-from nbversion.names import data_ref, model_ref
+from nbversion.names import data_ref, is_run_id, model_ref
 from nbversion.render.amounts import human_count, human_seconds, human_size, short
 from nbversion.render.card import Card, Table
 from nbversion.render.shown import Shown
 from nbversion.store.catalog import DataFound, FileFound, ModelFound, RunFound
-from nbversion.store.folder import MODELS, PRESENT_LOCK, RUNS, SNAPSHOTS
-from nbversion.store.frozen import Finding, FindingKind
+from nbversion.store.folder import MODELS, PRESENT_LOCK, RUNS, SNAPSHOTS, is_name
+from nbversion.store.frozen import Finding, FindingKind, LinkedError, files_below, linked
 from nbversion.store.snapshots import LESSON_MANIFEST, split_folder
 from nbversion.store.sources import open_regular
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _SHOWN = 50
 _COLUMNS = ("kind", "of", "path", "expected", "got")
 _GIT_FILES = (".gitignore", ".gitattributes")
+_UNLISTED_ONCE = ("session.json", "metrics.jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -119,9 +120,12 @@ class Verifier:
 
     catalog: Catalog
     findings: list[Finding] = field(default_factory=list)
-    checked: list[str] = field(default_factory=list)
+    # In the order in which they were looked at.
+    checked: dict[str, None] = field(default_factory=dict)
     files: int = 0
     size_bytes: int = 0
+    # What was loaded so far, by reference; None for what could not be.
+    _loaded: dict[str, FrozenVersion | None] = field(default_factory=dict)
 
     def run(self, references: tuple[str, ...], *, here: Path) -> Verification:
         """Verify what the references stand on, or everything."""
@@ -157,7 +161,8 @@ class Verifier:
         for name, version in catalog.snapshots.references():
             self._data_ref(data_ref(name, str(version)), None)
         for folder in catalog.project.children(MODELS):
-            self._model(folder.name)
+            if is_name(folder.name):
+                self._model(folder.name)
         for run_id in catalog.runs.ids():
             self._run_id(run_id)
         self._orphans()
@@ -189,7 +194,7 @@ class Verifier:
     def _first_time(self, ref: str) -> bool:
         if ref in self.checked:
             return False
-        self.checked.append(ref)
+        self.checked[ref] = None
         return True
 
     def _add(
@@ -212,6 +217,9 @@ class Verifier:
             kind = "unreadable"
         elif isinstance(exc, NotFoundError):
             kind, got = "missing", "nothing"
+        elif isinstance(exc, LinkedError):
+            self.findings.append(linked(ref, exc.got or path))
+            return
         self._add(kind, ref, path, expected, got)
 
     def _frozen(self, frozen: FrozenVersion) -> None:
@@ -228,17 +236,28 @@ class Verifier:
 
     def _data_ref(self, ref: str, digest: str | None) -> None:
         """Verify a data set that a record names, and that it is what the record saw."""
-        name, _, version = ref.rpartition("_")
-        path = f"{SNAPSHOTS}/{ref}/{MANIFEST}"
-        try:
-            frozen = self.catalog.snapshots.load(name, version)
-        except (InvalidInputError, NotFoundError, StorageError) as exc:
-            if self._first_time(ref):
-                self._unusable(ref, path, "a manifest", exc)
-            return
-        if digest is not None and digest != frozen.manifest.digest:
-            self._add("edited", ref, frozen.manifest_path, digest, frozen.manifest.digest)
-        self._data(frozen)
+        if ref not in self._loaded:
+            self._loaded[ref] = None
+            name, _, version = ref.rpartition("_")
+            try:
+                self._loaded[ref] = self.catalog.snapshots.load(name, version)
+            except (InvalidInputError, LinkedError, NotFoundError, StorageError) as exc:
+                if self._first_time(ref):
+                    self._unusable(ref, f"{SNAPSHOTS}/{ref}/{MANIFEST}", "a manifest", exc)
+        frozen = self._loaded[ref]
+        if frozen is not None:
+            self._compare(ref, frozen, digest)
+            self._data(frozen)
+
+    def _compare(self, ref: str, frozen: FrozenVersion, digest: str | None) -> None:
+        """Compare a version with the digest that a record or a registry has of it."""
+        got = frozen.manifest.digest
+        if digest is not None and digest != got:
+            found = Finding(
+                kind="edited", ref=ref, path=frozen.manifest_path, expected=digest, got=got
+            )
+            if found not in self.findings:
+                self.findings.append(found)
 
     def _registry(self, model: str) -> Registry | None:
         path = self.catalog.registrar.path(model)
@@ -255,33 +274,37 @@ class Verifier:
 
     def _model_version(self, model: str, version: str, digest: str | None) -> None:
         ref = model_ref(model, version)
-        if not self._first_time(ref):
+        first = self._first_time(ref)
+        if first:
+            self._loaded[ref] = self._load_model(ref, model, version)
+        frozen = self._loaded.get(ref)
+        if frozen is None:
             return
-        path = f"{self.catalog.project.model_folder(model, version)}/{MANIFEST}"
+        self._compare(ref, frozen, digest)
+        if first:
+            self._frozen(frozen)
+            if frozen.manifest.run_id:
+                self._run_id(frozen.manifest.run_id)
+
+    def _load_model(self, ref: str, model: str, version: str) -> FrozenVersion | None:
+        folder = f"{MODELS}/{model}/{version}"
         try:
-            frozen = self.catalog.models.load(model, version)
+            return self.catalog.models.load(model, version)
         except NotFoundError:
-            if not self._is_orphan(ref, f"{MODELS}/{model}/{version}"):
-                self._add("missing", ref, path, "a manifest", "nothing")
-            return
-        except (FormatError, StorageError) as exc:
-            self._unusable(ref, path, "a manifest", exc)
-            return
-        if digest is not None and digest != frozen.manifest.digest:
-            self._add("edited", ref, path, digest, frozen.manifest.digest)
-        self._frozen(frozen)
-        if frozen.manifest.run_id:
-            self._run_id(frozen.manifest.run_id)
+            if not self._is_orphan(ref, folder):
+                self._add("missing", ref, f"{folder}/{MANIFEST}", "a manifest", "nothing")
+        except (InvalidInputError, LinkedError, StorageError) as exc:
+            self._unusable(ref, f"{folder}/{MANIFEST}", "a manifest", exc)
+        return None
 
     def _run_id(self, run_id: str) -> None:
         if run_id in self.checked:
             return
-        path = self.catalog.project.run_file(run_id)
         try:
             record = self.catalog.runs.load(run_id)
-        except (FormatError, NotFoundError, StorageError) as exc:
+        except (InvalidInputError, NotFoundError, StorageError) as exc:
             self._first_time(run_id)
-            self._unusable(run_id, path, "a repro record", exc)
+            self._unusable(run_id, f"{RUNS}/{run_id}.yaml", "a repro record", exc)
         else:
             self._run(record)
 
@@ -297,16 +320,29 @@ class Verifier:
         lock = record.env.get("requirements_lock")
         if lock is not None:
             self._lock(record.run_id, str(lock))
-        listed = set()
-        for artifact in record.artifacts:
-            where, expected = str(artifact.get("path")), str(artifact.get("sha256"))
+        for one in record.outputs.get("snapshots") or ():
+            self._data_ref(one["ref"], one.get("digest"))
+        if record.model_reference is not None:
+            digest = record.outputs.get("model_digest")
+            self._model_version(*record.model_reference, str(digest) if digest else None)
+        self._files_of(record)
+
+    def _files_of(self, record: RunRecord) -> None:
+        """Verify what lies in a run's own folder."""
+        base = f"{RUNS}/{record.run_id}"
+        files = record.extra.get("files")
+        # Records that were written before they listed these files.
+        listed = {f"{base}/{name}" for name in _UNLISTED_ONCE} if files is None else set()
+        for one in (*record.artifacts, *(files or ())):
+            where, expected = str(one.get("path")), str(one.get("sha256"))
             listed.add(where)
             self._hashed(record.run_id, where, expected)
-        folder = self.catalog.project.root / RUNS / record.run_id / "artifacts"
-        for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            below = self.catalog.project.describe(file)
-            if not file.is_dir() and below not in listed and record.status != "running":
-                self._add("extra", record.run_id, below, "nothing", "a file no record lists")
+        if record.status == "running":
+            return
+        for below in files_below(self.catalog.project.root / base):
+            path = f"{base}/{below}"
+            if path not in listed and not below.startswith("verifications/"):
+                self._add("extra", record.run_id, path, "nothing", "a file no record lists")
 
     def _lock(self, run_id: str, digest: str) -> None:
         if not is_digest(digest):
@@ -364,14 +400,14 @@ class Verifier:
             raise StorageError(f"{path} cannot be read: {exc.strerror}.") from exc
         catalog = self.catalog
         for name, version in catalog.snapshots.references():
-            with contextlib.suppress(FormatError, NotFoundError, StorageError):
+            with contextlib.suppress(FormatError, LinkedError, NotFoundError, StorageError):
                 frozen = catalog.snapshots.load(name, str(version))
                 if frozen.holds(sha256):
                     self._data(frozen)
                     return
         for model in catalog.registrar.models():
             for known in catalog.models.versions(model):
-                with contextlib.suppress(FormatError, NotFoundError, StorageError):
+                with contextlib.suppress(FormatError, LinkedError, NotFoundError, StorageError):
                     if catalog.models.load(model, str(known)).holds(sha256):
                         self._registry(model)
                         self._model_version(model, str(known), None)
@@ -384,10 +420,21 @@ class Verifier:
     def _orphans(self) -> None:
         project = self.catalog.project
         known = {data_ref(name, str(one)) for name, one in self.catalog.snapshots.references()}
+        known |= {MANIFEST, *_GIT_FILES}
         for one in project.children(SNAPSHOTS):
-            if one.name not in (*known, MANIFEST, *_GIT_FILES):
+            # Of two spellings of one version, neither of which can be loaded, only one is known.
+            if one.name not in known and not os.path.isfile(one / MANIFEST):
                 self._is_orphan(one.name, f"{SNAPSHOTS}/{one.name}")
+        for one in project.children(RUNS):
+            recorded = os.path.lexists(one.with_name(f"{one.name}.yaml"))
+            known_missing = one.name in self.checked
+            if is_run_id(one.name) and os.path.isdir(one) and not (recorded or known_missing):
+                self._is_orphan(one.name, f"{RUNS}/{one.name}")
         for model in project.children(MODELS):
+            if not is_name(model.name):
+                if model.name not in _GIT_FILES and os.path.isdir(model):
+                    self._is_orphan(model.name, f"{MODELS}/{model.name}")
+                continue
             for one in (
                 project.children(f"{MODELS}/{model.name}") if os.access(model, os.R_OK) else ()
             ):

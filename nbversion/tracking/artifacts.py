@@ -85,14 +85,24 @@ class RunFiles:
             sha256, size = self._write(name, [data])
             self._kept[name] = _facts(size, sha256, source)
 
-    def publish(self, run_id: str, texts: dict[str, bytes]) -> None:
-        """Put everything to its place below ``runs/``, with `texts` by name beside the artifacts."""
+    def publish(self, run_id: str, texts: dict[str, bytes]) -> list[dict[str, Any]]:
+        """Put everything to its place below ``runs/``, with `texts` by name beside the artifacts.
+
+        Returns
+        -------
+        list of dict
+            Path, size and SHA-256 of the texts.
+        """
         with self._lock:
             staging = self._stage()
+            written = []
             for name, data in texts.items():
-                staging.write(name, [data])
+                sha256, size = staging.write(name, [data])
+                path = f"{RUNS}/{run_id}/{name}"
+                written.append({"path": path, "size_bytes": size, "sha256": sha256})
             staging.flush()
             self.project.disk.publish(staging.folder, self.project.root / RUNS / run_id)
+        return written
 
     def listed(self, run_id: str) -> tuple[dict[str, Any], ...]:
         """Return the artifacts as the record of the run lists them."""

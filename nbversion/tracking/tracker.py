@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,17 @@ from nbversion import names
 from nbversion.capture.environment import container_image, index_hashes, read_environment
 from nbversion.capture.git import read_git_state
 from nbversion.capture.process import this_process
-from nbversion.capture.secrets import mask_source, mask_text, mask_value
+from nbversion.capture.secrets import (
+    is_secret_name,
+    mask_source,
+    mask_text,
+    mask_value,
+    mask_values,
+    secret_values,
+)
 from nbversion.capture.serializers import full_name, serialize
 from nbversion.capture.values import encode_metric, encode_param, is_text, scalar
-from nbversion.errors import InvalidInputError, NbversionError
+from nbversion.errors import IntegrityError, InvalidInputError, NbversionError
 from nbversion.formats.json_text import dump_json, encode_number
 from nbversion.formats.manifest import check_below
 from nbversion.formats.model_card import first_model_card
@@ -43,9 +51,10 @@ if TYPE_CHECKING:
 
 # PyYAML reads no key of more than 1,024 characters.
 _LABEL_MAX = 200
+_FIGURE_SUFFIXES = (".eps", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".tif", ".tiff", ".webp")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Tracker:
     """One run under way.
 
@@ -71,6 +80,10 @@ class Tracker:
     _artifacts: tuple[dict[str, Any], ...] = field(init=False, default=())
     _pid: int = field(init=False, default_factory=os.getpid)
     _ended: bool = field(init=False, default=False)
+    _secrets: set[str] = field(init=False, default_factory=set)
+
+    def __repr__(self) -> str:
+        return f"<run {self.record.run_id}, {self.record.status}>"
 
     def __post_init__(self) -> None:
         self._files = RunFiles(self.catalog.project)
@@ -137,10 +150,30 @@ class Tracker:
         names.check_name(request.model, "model")
         if request.model in self.catalog.registrar.models():
             self._registry = self.catalog.registrar.load_sound(request.model)
+        else:
+            self._refuse_lost_registry(request.model)
         if request.version is not None:
             version = names.model_version(request.version)
             if version in self.catalog.models.used(request.model, self._registry):
                 raise taken(request.model, str(version))
+
+    def _refuse_lost_registry(self, model: str) -> None:
+        """Raise when versions lie there that a registry must have named: a new one would hide them.
+
+        A version whose run was killed before it could register does not count.
+        """
+        for version in self.catalog.models.versions(model):
+            manifest = self.catalog.models.load(model, str(version)).manifest
+            registered = "derived_from" in manifest.extra
+            if manifest.run_id is not None:
+                with contextlib.suppress(NbversionError):
+                    made = self.catalog.runs.load(manifest.run_id).model_reference
+                    registered = registered or made == (model, str(version))
+            if registered:
+                raise IntegrityError(
+                    f"{self.catalog.registrar.path(model)} is gone, but {model} {version} was "
+                    "registered in it. The cell was not run; restore the file from git or a copy."
+                )
 
     def _read_environment(self) -> tuple[Environment, str | None]:
         cached = self.catalog.environments.cached()
@@ -214,7 +247,9 @@ class Tracker:
             When it is no figure, or its name is taken.
         """
         self._check_open()
-        name = check_below(name if Path(name).suffix else f"{name}.png")
+        suffix = Path(name).suffix.lower()
+        # ``loss_lr0.1`` has no suffix, whatever it looks like.
+        name = check_below(name if suffix in _FIGURE_SUFFIXES else f"{name}.png")
         save = getattr(figure, "savefig", None)
         if save is None and hasattr(figure, "figure"):
             save = getattr(figure.figure, "savefig", None)
@@ -264,26 +299,46 @@ class Tracker:
             # Interrupted while saving, say: the record must not say "running" for ever.
             if draft.status == "finished":
                 draft = replace(draft, status=status_of(exc))
-                draft.extra["error"] = _described(exc)
+                draft.extra["error"] = self._described(exc)
             self._warnings.append("The code had ended; saving what it left behind did not.")
             raise
         finally:
             self._ended = True
             self._files.close()
             self._warnings += [one.message for one in results.problems]
-            warnings = tuple(_clean(mask_text(one)) for one in self._warnings)
+            warnings = tuple(_clean(self._masked(one)) for one in self._warnings)
             self.record = replace(draft, artifacts=self._artifacts, warnings=warnings)
             self.catalog.runs.end(self.record)
         return Run(record=self.record)
 
+    def _masked(self, text: str) -> str:
+        return mask_values(mask_text(text), self._secrets)
+
+    def _masked_param(self, name: str, value: Any) -> Any:
+        masked = mask_value(name, value)
+        return self._masked(masked) if isinstance(masked, str) else masked
+
+    def _described(self, exc: BaseException) -> dict[str, str]:
+        try:
+            text = str(exc)
+        except Exception:  # noqa: BLE001  # the user's own __str__ may do anything
+            text = "(its text cannot be shown)"
+        return {"type": type(exc).__name__, "message": _clean(self._masked(text))[:2000]}
+
     def _draft(self, results: Results, duration: float) -> RunRecord:
         params = {**results.params, **self._params}
+        # What was masked by its name must not come back in an error's words.
+        self._secrets = secret_values(self.code.source) | {
+            value
+            for key, (value, _) in params.items()
+            if isinstance(value, str) and len(value) > 3 and is_secret_name(key)
+        }
         extra = {key: one for key, one in self.record.extra.items() if key != "process"}
         if results.error is not None:
-            extra["error"] = _described(results.error)
+            extra["error"] = self._described(results.error)
         return replace(
             self.record,
-            params={key: mask_value(key, value) for key, (value, _) in params.items()},
+            params={key: self._masked_param(key, value) for key, (value, _) in params.items()},
             origins={key: origin for key, (_, origin) in params.items()},
             data=(*self.record.data, *_named(tuple(self._data))),
             status=results.status,
@@ -297,7 +352,7 @@ class Tracker:
         finished = results.status == "finished"
         for path in self.request.artifacts if finished else ():
             self._attempt(results, lambda path=path: self._files.keep(path))  # type: ignore[misc]
-        if self._attempt(results, self._publish_files):
+        if self._attempt(results, lambda: self._publish_files(draft)):
             self._artifacts = self._files.listed(draft.run_id)
         if not finished:
             return
@@ -316,12 +371,12 @@ class Tracker:
             return False
         return True
 
-    def _publish_files(self) -> None:
+    def _publish_files(self, draft: RunRecord) -> None:
         """Publish the run's folder: artifacts, the metrics' curves, the cell's source."""
         cell = {
             "execution_count": self.code.execution_count,
             "cell_id": self.code.cell_id,
-            "source": _clean(mask_source(self.code.source)),
+            "source": _clean(self._masked(mask_source(self.code.source))),
             **self.code.digests,
         }
         run_id = self.record.run_id
@@ -330,7 +385,7 @@ class Tracker:
         }
         if self._steps:
             texts["metrics.jsonl"] = b"".join(dump_json(one) for one in self._steps)
-        self._files.publish(run_id, texts)
+        draft.extra["files"] = self._files.publish(run_id, texts)
 
     def _freeze_outputs(self, results: Results) -> list[Snapshot]:
         made: list[Snapshot] = []
@@ -431,7 +486,8 @@ def _ours_below(top: Path, root: Path) -> tuple[str, ...]:
     """Return our own paths in `root` as paths below `top`, where root lies there."""
     with contextlib.suppress(ValueError):
         below = root.resolve().relative_to(top.resolve()).as_posix()
-        return tuple(path if below == "." else f"{below}/{path}" for path in OURS)
+        base = glob.escape(below)
+        return tuple(path if below == "." else f"{base}/{path}" for path in OURS)
     return ()
 
 
@@ -439,14 +495,6 @@ def status_of(exc: BaseException) -> str:
     """Return how a run ended that `exc` ended; an interrupted ``await`` is cancelled."""
     interrupted = isinstance(exc, (KeyboardInterrupt, asyncio.CancelledError))
     return "interrupted" if interrupted else "failed"
-
-
-def _described(exc: BaseException) -> dict[str, str]:
-    try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001  # the user's own __str__ may do anything
-        text = "(its text cannot be shown)"
-    return {"type": type(exc).__name__, "message": _clean(mask_text(text))[:2000]}
 
 
 def _clean(text: str) -> str:

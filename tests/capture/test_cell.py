@@ -115,13 +115,36 @@ def test_assigned_names_hold_definitions_and_imports_but_no_inner_names():
     assert names.assigned == {"a", "e", "f", "G", "h"}
 
 
-def test_mentioned_names_are_all_of_them():
-    assert read_names("fit(model)\nx = [i for i in y]").mentioned == {"fit", "model", "x", "i", "y"}
+def test_what_a_cell_certainly_assigns_and_what_it_may():
+    names = read_names(
+        "a = 1\nif a:\n    b = 2\nwith f() as c:\n    d = 3\ntry:\n    e = 4\nfinally: pass"
+    )
+    assert names.certain == {"a", "c", "d"}
+    assert names.assigned == {"a", "b", "c", "d", "e"}
+
+
+def test_names_assigned_at_more_than_one_place():
+    assert read_names("a = 1\nb = 2\nif b:\n    a = 3\nimport c\nc = 4").repeated == {"a", "c"}
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("m.fit(x)", {"m", "x"}),
+        ("train(m, y=k)", {"m", "k"}),
+        ("m.a = 1", {"m"}),
+        ("m[0] = 1", {"m"}),
+        ("del m[0]", {"m"}),
+        ("print(m, len(k))", set()),
+        ("m", set()),
+        ("n = m", set()),
+    ],
+)
+def test_what_a_cell_may_have_changed_in_place(source, found):
+    assert read_names(source).handed_on == found
 
 
 @pytest.mark.parametrize("source", ["for", "x = \0", "(" * 500, "return 1 +"])
 def test_a_cell_that_does_not_parse_has_no_names(source):
     names = read_names(source)
-    assert names == CellNames(
-        literals={}, assigned=frozenset(), read=frozenset(), mentioned=frozenset()
-    )
+    assert names == CellNames()

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from nbversion.capture.secrets import MASK, mask_source, mask_text, mask_value
+from nbversion.capture.secrets import (
+    MASK,
+    is_secret_name,
+    mask_source,
+    mask_text,
+    mask_value,
+    mask_values,
+    secret_values,
+)
 
 SHAPES = [
     "sk-" + "a1B2" * 8,
@@ -104,3 +112,24 @@ def test_a_secret_in_source_is_masked_and_the_rest_stays(source):
 )
 def test_source_without_a_secret_is_left_alone(source):
     assert mask_source(source) == source
+
+
+def test_settings_without_quotes_are_masked_in_magic_lines():
+    source = (
+        "%env DB_PASSWORD=hunter2\n!export API_KEY=hunter2 && ls\nx = 'Host=a;Password=hunter2;'"
+    )
+    masked = mask_source(source)
+    assert "hunter2" not in masked
+    assert "Host=a" in masked
+    assert "hunter2" in secret_values(source)
+
+
+def test_a_value_masked_by_its_name_is_masked_wherever_it_stands():
+    values = secret_values("password = 'hunter2'")
+    assert mask_values("login with hunter2 failed", values) == "login with *** failed"
+
+
+@pytest.mark.parametrize("name", ["sort_key", "primary_key", "auth_mode", "author", "tokenizer"])
+def test_what_only_sounds_like_a_credential_is_kept(name):
+    assert mask_value(name, "value") == "value"
+    assert not is_secret_name(name)

@@ -391,6 +391,10 @@ def test_without_its_record_digest_a_file_counts_as_written_by_hand():
     # The documented limit: the lesson's own files have no digest, so none can be asked for.
     record = json.loads(PLAIN.dump()) | {"owner": "Eve"}
     del record["record_digest"]
+    # What says which schema it has was written by us, and then its digest was taken out.
+    edited = parse(json.dumps(record).encode()).problem
+    assert edited == f"record_digest says nothing, its content gives {record_digest(record)}"
+    del record["schema_version"]
     assert parse(json.dumps(record).encode()).problem is None
     record["files"][0]["sha256"] = B
     assert parse(json.dumps(record).encode()).problem.startswith("digest says")

@@ -402,3 +402,10 @@ def test_a_baseline_that_holds_no_version_is_refused_with_its_place():
     record["history"][0]["baseline"] = [{"version": "v0.9", "stage": "dev"}]
     with pytest.raises(FormatError, match=r"\(history\[0\]\) \(baseline\[0\]\) cannot be read"):
         parse(record)
+
+
+@pytest.mark.parametrize("facts", [{"digest": "sha256:" + "a" * 64}, {"run_id": "r-2026"}])
+def test_a_registry_of_ours_whose_history_was_taken_out_has_a_problem(facts):
+    record = {"name": "clf", "versions": [{"version": "v0.1.0", "stage": "production", **facts}]}
+    read = parse_registry(json.dumps(record).encode(), "registry.json", "clf")
+    assert problems(read) == ["its history is missing"]

@@ -268,3 +268,17 @@ def test_names_and_references_are_text_whatever_they_look_like(text):
     read = parse("\n".join(lines))
     assert (read.env, read.outputs) == (env, outputs)
     assert (read.owner, read.started_utc) == (text, text)
+
+
+def test_a_record_whose_digest_was_taken_out_is_edited():
+    text = "run_id: r-2026\nowner: Eve\n"
+    assert parse_run(text.encode(), "runs/r-2026.yaml", "r-2026").problem is None
+    text += "schema_version: 1\n"
+    problem = parse_run(text.encode(), "runs/r-2026.yaml", "r-2026").problem
+    assert problem.startswith("record_digest says nothing, its content gives sha256:")
+
+
+@pytest.mark.parametrize("files", ["7", "[7]", "[{path: x}]", "[{path: 1, sha256: y}]"])
+def test_a_list_of_files_that_is_none_is_refused(files):
+    with pytest.raises(FormatError, match="files"):
+        parse_run(f"run_id: r-2026\nfiles: {files}\n".encode(), "runs/r-2026.yaml", "r-2026")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -251,3 +252,33 @@ def test_data_taken_in_the_cell_is_named_once(shell, data):
     body = "import nbversion\nnbversion.data('iris_v0.1')\nnbversion.data('iris@latest');"
     assert [one["ref"] for one in shell.tracked(body).data] == ["iris_v0.1"]
     assert [one["ref"] for one in shell.tracked(body, "--data iris").data] == ["iris_v0.1"]
+
+
+def test_a_lost_registry_is_not_hidden_by_a_new_one(shell):
+    shell.tracked("clf = [1]", "--model m=clf --version v0.1.0")
+    registry = shell.root / "models" / "m" / "registry.json"
+    text = registry.read_bytes()
+    registry.unlink()
+    error = shell.error("%%trackrun a --model m=clf\nclf = [2]\nran = True")
+    assert "models/m/registry.json is gone, but m v0.1.0 was registered in it" in str(error)
+    assert "ran" not in shell.space
+    assert not registry.exists()
+    registry.write_bytes(text)
+    shell.tracked("clf = [2]", "--model m=clf")
+    assert len(shell.project.catalog.registrar.load("m").versions) == 2
+
+
+def test_a_version_whose_run_died_before_registering_does_not_stand_in_the_way(shell):
+    shell.tracked("clf = [1]", "--model m=clf")
+    (shell.root / "models" / "m" / "registry.json").unlink()
+    shutil.rmtree(shell.root / ".nbversion")
+    (record,) = (shell.root / "runs").glob("*.yaml")
+    record.chmod(0o644)
+    record.write_text(
+        record.read_text()
+        .replace('status: "finished"', 'status: "lost"')
+        .replace('model: "m", model_version: "v0.1.0-dev.1"', "model: null, model_version: null")
+    )
+    shell.tracked("clf = [2]", "--model m=clf")
+    (one,) = shell.project.catalog.registrar.load("m").versions
+    assert one.version == "v0.1.0-dev.2"

@@ -58,10 +58,10 @@ def test_what_ipython_itself_keeps_is_no_param(shell):
     ("body", "found"),
     [
         ("n = 1\nn += 1", {}),
-        ("n = 1\nif True:\n    n = 2", {}),
-        ("n = 1\nfor _ in range(3):\n    n = n + 1", {}),
+        ("n = 1\nif True:\n    n = 2", {"n": 2}),
+        ("n = 1\nfor _ in range(3):\n    n = n + 1", {"n": 4}),
         ("n = [1]\nn.append(2)", {}),
-        ("try:\n    n = 1\n    1/0\nexcept ZeroDivisionError:\n    n = 2", {}),
+        ("try:\n    n = 1\n    1/0\nexcept ZeroDivisionError:\n    n = 2", {"n": 2}),
         ("try:\n    n = 1\nfinally:\n    pass", {"n": 1}),
         ("import contextlib\nwith contextlib.nullcontext():\n    n = 1", {"n": 1}),
         ("n = 1\nif False:\n    n = 2", {"n": 1}),
@@ -72,6 +72,19 @@ def test_what_ipython_itself_keeps_is_no_param(shell):
 )
 def test_a_literal_counts_only_while_the_name_keeps_it(shell, body, found):
     assert shell.tracked(body).params == found
+
+
+def test_the_last_of_several_values_is_recorded_and_that_is_said(shell):
+    record = shell.tracked("n = 1\nn = 2")
+    assert (record.params, record.origins) == ({"n": 2}, {"n": "computed"})
+    assert any("n was assigned more than once" in one for one in record.warnings)
+
+
+def test_a_value_that_the_cell_read_and_then_changed_is_the_one_it_read(shell):
+    shell.value("lr = 0.1\nused = []")
+    record = shell.tracked("used.append(lr)\nlr = 0.5")
+    assert (record.params, record.origins) == ({"lr": 0.1}, {"lr": "session"})
+    assert any("lr was changed by the cell" in one for one in record.warnings)
 
 
 def test_a_literal_that_the_failed_cell_never_got_to_is_no_param(shell):
@@ -180,7 +193,7 @@ def test_a_secret_in_the_words_of_a_failed_registration_is_masked(shell):
     key = "sk-" + "a1" * 20
     shell.space["key"] = key
     shell.value("class Odd:\n    def __reduce__(self): raise ValueError(key)\nodd = Odd()")
-    shell.error("%%trackrun a --params seed --model m=odd\nseed = 1\nodd")
+    shell.error("%%trackrun a --params seed --model m=odd\nseed = 1\nodd = odd")
     assert all(key.encode() not in data for data in shell.written().values())
     assert any("***" in one for one in shell.record.warnings)
 
@@ -236,14 +249,45 @@ def test_what_an_earlier_cell_left_is_not_taken(shell, option):
     assert shell.project.catalog.registrar.models() == []
 
 
+@pytest.mark.parametrize("value", [0.9, 1])
 @pytest.mark.parametrize(
-    "body", ["f1", "f1 = 0.9", "print(f1)", "%run_it", "globals()['f1'] = 0.8"]
+    "body", ["f1 = {}", "%run_it", "globals()['f1'] = 0.8", "if True: f1 = .3"]
 )
-def test_what_the_cell_uses_or_replaces_is_taken(shell, body):
-    shell.value("f1 = 0.9")
+def test_what_the_cell_gives_a_name_is_taken_even_if_it_is_the_same(shell, body, value):
+    shell.value(f"f1 = {value}")
+    body = body.format(value)
     shell.ip.register_magic_function(lambda line: shell.space.update(f1=0.7), magic_name="run_it")
     record = shell.tracked(body, "--metrics f1")
     assert record.metrics == {"f1": shell.space["f1"]}
+
+
+@pytest.mark.parametrize("body", ["f1", "print(f1)", "if False: f1 = 0.1", "x = f1 + 1"])
+def test_a_metric_that_the_cell_only_looked_at_is_refused(shell, body):
+    shell.value("f1 = 0.9")
+    error = shell.error(f"%%trackrun a --metrics f1\n{body}")
+    assert "what an earlier cell left is not taken" in str(error)
+    assert shell.record.metrics == {}
+
+
+@pytest.mark.parametrize("body", ["clf", "print(clf)", "if False: clf = [2]"])
+def test_a_model_that_the_cell_only_looked_at_is_refused(shell, body):
+    shell.value("clf = [1]")
+    error = shell.error(f"%%trackrun a --model m=clf\n{body}")
+    assert "what an earlier cell left is not taken" in str(error)
+    assert shell.project.catalog.registrar.models() == []
+
+
+@pytest.mark.parametrize("body", ["clf.append(2)", "fit(clf)", "clf[0] = 2", "clf = clf"])
+def test_a_model_that_the_cell_may_have_changed_is_registered(shell, body):
+    shell.value("clf = [1]\nfit = list.sort")
+    shell.tracked(body, "--model m=clf")
+    assert shell.project.catalog.registrar.models() == ["m"]
+
+
+def test_a_failed_cell_does_not_record_the_metric_of_an_earlier_one(shell):
+    shell.value("f1 = 0.9")
+    shell.error("%%trackrun a --metrics f1\n1/0\nf1 = 0.1")
+    assert shell.record.metrics == {}
 
 
 def test_a_failed_run_keeps_the_metrics_that_it_reached(shell):

@@ -100,6 +100,9 @@ def test_a_data_set_leads_to_what_its_runs_made(project, chain):
         (f"run:{prepare}", "data:features_v0.1"),
         ("data:features_v0.1", f"run:{fit}"),
         (f"run:{fit}", "model:clf@v0.1.0-dev.1"),
+        # Down to what serves: is this data in production?
+        ("model:clf@v0.1.0-dev.1", "model:clf@v0.1.0"),
+        ("model:clf@v0.1.0", "stage:clf:production:v0.1.0"),
     }
 
 

@@ -103,7 +103,7 @@ def test_status_counts_what_is_there(home, project, freeze, train):
         "snapshots": 0,
         "models": 0,
         "runs": 0,
-        "running": None,
+        "running": [],
     }
     assert "Nothing is written yet" in repr(project.status())
     git_init(project.root)
@@ -113,8 +113,8 @@ def test_status_counts_what_is_there(home, project, freeze, train):
     with project.track("x") as run:
         during = project.status()
         elsewhere = Project.init(home / "elsewhere").status()
-    assert during.running == run.record.run_id
-    assert elsewhere.running is None
+    assert during.running == (run.record.run_id,)
+    assert elsewhere.running == ()
     after = project.status().to_json()
     assert after == before | {
         "initialised": True,

@@ -270,3 +270,18 @@ def test_a_failure_while_the_old_folder_is_read_puts_it_back(project, folder, ro
     assert folder.stat().st_ino == identity
     assert [one.name for one in folder.iterdir()] == ["iris.csv"]
     assert leftovers(root) == []
+
+
+def test_a_folder_of_the_store_is_known_through_a_link_to_the_project(project, root, tmp_path):
+    folder = root / "data/snapshots/raw_v0.5"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_bytes(b"1")
+    (tmp_path / "link").symlink_to(root)
+    made = project.snapshot(tmp_path / "link/data/snapshots/raw_v0.5")
+    assert (made.reference, made.path) == ("raw_v0.5", folder)
+    (tmp_path / "raw").mkdir()
+    (root / "data/raw").symlink_to(tmp_path / "raw")
+    relative = project.catalog.project.relative
+    assert relative(root / "data/raw/a.csv") == "data/raw/a.csv"
+    assert relative(tmp_path / "link/data/raw") == "data/raw"
+    assert relative(tmp_path / "raw/a.csv") is None

@@ -8,7 +8,14 @@ import time
 import pytest
 
 from nbversion.disk import Disk
-from nbversion.errors import FormatError, IntegrityError, LostRaceError, NbversionError
+from nbversion.errors import (
+    FormatError,
+    IntegrityError,
+    InvalidInputError,
+    LostRaceError,
+    NbversionError,
+    StorageError,
+)
 from nbversion.formats.registry import problems
 from nbversion.project import Project
 
@@ -258,3 +265,109 @@ def test_a_writer_that_never_wins_gives_up_without_a_trace(three, catalog, root,
     with pytest.raises(LostRaceError, match="were faster 200 times"):
         Project(root).comment("clf", "v0.1.0", "text")
     assert (root / "models/clf/registry.json").read_bytes() == before
+
+
+class Faulty(Disk):
+    """Raises what it is told to at the steps of those names."""
+
+    __slots__ = ("faults",)
+
+    def __init__(self, faults):
+        super().__init__()
+        self.faults = faults
+
+    def step(self, primitive, path):
+        for (wanted, name), fault in self.faults.items():
+            if primitive == wanted and name in (path.name, path.name.partition("-")[0]):
+                raise fault
+
+
+FULL = StorageError("no space left on device")
+NEXT = "4"  # the claims of the fourth revision are called 4-...
+
+
+@pytest.mark.parametrize("fault", [FULL, KeyboardInterrupt(), OSError(5, "io")])
+@pytest.mark.parametrize("at", [("replace", "registry.json"), ("create", NEXT)])
+def test_a_write_that_failed_never_takes_effect_later(at, fault, three, project, root, catalog):
+    before = (root / "models/clf/registry.json").read_bytes()
+    with pytest.raises(type(fault)):
+        Project(root, disk=Faulty({at: fault})).promote("clf", "v0.1.0", "production")
+    assert (root / "models/clf/registry.json").read_bytes() == before
+    project.comment("clf", "v0.2.0", "unrelated")
+    registry = sound(catalog)
+    assert registry.production is None
+    assert [one.action for one in registry.history[3:]] == ["comment"]
+
+
+def test_a_claim_made_by_a_call_that_failed_after_it_is_withdrawn_too(
+    three, project, root, catalog, monkeypatch
+):
+    sync = Disk.sync_folder
+    failed = []
+
+    def failing(disk, folder):
+        if folder.parent.name == "registry" and list(folder.glob("4-*")) and not failed:
+            failed.append(1)
+            raise FULL
+        sync(disk, folder)
+
+    monkeypatch.setattr(Disk, "sync_folder", failing)
+    with pytest.raises(StorageError, match="no space"):
+        Project(root).promote("clf", "v0.1.0", "production")
+    assert failed
+    project.comment("clf", "v0.2.0", "unrelated")
+    assert sound(catalog).production is None
+
+
+def test_a_failure_after_the_registry_was_replaced_is_no_failure(three, root, project, catalog):
+    done = Project(root, disk=Faulty({("mark", NEXT): FULL})).promote("clf", "v0.1.0", "production")
+    assert done.changed
+    assert sound(catalog).production.version == "v0.1.0"
+    with pytest.raises(KeyboardInterrupt):
+        Project(root, disk=Faulty({("mark", "5"): KeyboardInterrupt()})).comment(
+            "clf", "v0.1.0", "written"
+        )
+    project.comment("clf", "v0.1.0", "next")
+    assert [one.comment for one in sound(catalog).history[4:]] == ["written", "next"]
+
+
+def test_a_claim_that_cannot_be_withdrawn_is_said_to_be_unknown(three, root):
+    faults = {("replace", "registry.json"): FULL, ("remove", NEXT): FULL}
+    with pytest.raises(StorageError, match=r"is not known; look at %registry clf"):
+        Project(root, disk=Faulty(faults)).promote("clf", "v0.1.0", "production")
+
+
+EVIL = ["../../other/models/evil", "..", "", "a/b", "/abs", "A", "a\\b", "x\0y"]
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_a_name_that_leaves_the_project_is_refused_everywhere(name, three, root, tree, project):
+    other = root.parent / "other/models/evil"
+    other.mkdir(parents=True)
+    text = (root / "models/clf/registry.json").read_text()
+    (other / "registry.json").write_text(
+        text.replace('"name": "clf"', f'"name": {json.dumps(name)}')
+    )
+    before = tree(root.parent)
+    catalog = project.catalog
+    for call in (
+        lambda: project.comment(name, "v0.1.0", "evil"),
+        lambda: project.promote(name, "v0.1.0", "production"),
+        lambda: project.rollback(name),
+        lambda: project.load_model(name),
+        lambda: catalog.registrar.commit(name, lambda _: None),
+        lambda: catalog.registrar.load(name),
+        lambda: catalog.models.load(name, "v0.1.0"),
+        lambda: catalog.models.versions(name),
+        lambda: catalog.snapshots.load(name, "v0.1"),
+        lambda: project.catalog.project.snapshot_folder(name, "v0.1"),
+        lambda: catalog.runs.load(f"../{name}"),
+    ):
+        with pytest.raises(InvalidInputError):
+            call()
+    for version in ("../../x", "v1", "v0.1.0/..", ".."):
+        with pytest.raises(InvalidInputError):
+            catalog.models.load("clf", version)
+        with pytest.raises(InvalidInputError):
+            catalog.snapshots.load("iris", version)
+    assert tree(root.parent) == before

@@ -10,6 +10,7 @@ import pytest
 from nbversion.disk import Disk, is_leftover
 from nbversion.errors import ConflictError, FormatError, IntegrityError, InvalidInputError
 from nbversion.project import Project
+from nbversion.store.folder import ProjectFolder
 
 
 def inode(snapshot, name):
@@ -231,3 +232,81 @@ def test_processes_that_freeze_different_data_get_a_version_each(writers, projec
     verified = project.verify()
     assert verified.holds
     assert len(verified.checked) == 4
+
+
+@pytest.mark.parametrize(("first", "second"), [("v0.1", "v0.1.0"), ("v0.1.0", "v0.1")])
+def test_the_other_spelling_of_a_version_cannot_be_frozen_in_place(
+    first, second, project, raw, root, tree
+):
+    raw("iris.csv", b"right")
+    made = project.snapshot("data/raw/iris.csv", version=first)
+    folder = root / f"data/snapshots/iris_{second}"
+    folder.mkdir()
+    (folder / "iris.csv").write_bytes(b"other")
+    before = tree(root)
+    with pytest.raises(ConflictError, match="are one version"):
+        project.snapshot(folder)
+    assert tree(root) == before
+    assert project.data(f"iris_{first}") == made.path
+    with pytest.raises(FormatError, match="in doubt"):
+        project.data(f"iris_{second}")
+    manifest = (made.path / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace(f"{first}", second))
+    for spelling in (first, second):
+        with pytest.raises(FormatError, match="in doubt"):
+            project.data(f"iris_{spelling}")
+    assert {one.kind for one in project.verify().findings} == {"edited"}
+
+
+def test_the_other_spelling_gives_the_version_where_only_one_is_there(project, raw):
+    raw("iris.csv")
+    made = project.snapshot("data/raw/iris.csv", version="v0.1")
+    assert project.data("iris_v0.1.0") == made.path
+
+
+def test_the_next_version_passes_over_folders_that_are_taken(project, raw, root):
+    raw("iris.csv", b"1")
+    project.snapshot("data/raw/iris.csv")
+    for name in ("iris_v0.2", "iris_v0.3.0"):
+        (root / "data/snapshots" / name).mkdir()
+    raw("iris.csv", b"2")
+    made = project.snapshot("data/raw/iris.csv")
+    assert (made.reference, made.manifest.parent) == ("iris_v0.3.1", "iris_v0.1")
+    with pytest.raises(ConflictError, match="has no manifest"):
+        project.snapshot("data/raw/iris.csv", version="v0.2.0")
+
+
+def test_content_of_any_older_version_is_stored_once(project, raw):
+    made = []
+    for content in (b"A" * 99, b"B" * 99, b"A" * 99, b"B" * 99):
+        raw("d/a.csv", content)
+        made.append(project.snapshot("data/raw/d"))
+    inodes = [inode(one, "a.csv") for one in made]
+    assert inodes[0] == inodes[2] != inodes[1] == inodes[3]
+    assert made[2].stored.to_json() == {"copied": 0, "linked": 1}
+    raw("d/b.csv", b"B" * 99)
+    both = project.snapshot("data/raw/d")
+    assert inode(both, "a.csv") != inode(both, "b.csv")
+    assert project.verify().holds
+
+
+def test_a_damaged_older_copy_is_not_linked_but_a_sound_one_is(project, raw, damage):
+    raw("d/a.csv", b"A" * 99)
+    first = project.snapshot("data/raw/d")
+    raw("d/a.csv", b"B" * 99)
+    project.snapshot("data/raw/d")
+    raw("d/a.csv", b"A" * 99)
+    damage(first.path / "a.csv", b"C" * 99)
+    third = project.snapshot("data/raw/d")
+    assert third.stored.to_json() == {"copied": 1, "linked": 0}
+    raw("d/b.csv", b"more")
+    fourth = project.snapshot("data/raw/d")
+    assert inode(fourth, "a.csv") == inode(third, "a.csv")
+    assert (fourth.path / "a.csv").read_bytes() == b"A" * 99
+
+
+def test_a_version_is_found_without_looking_at_the_others(project, raw, monkeypatch):
+    raw("a.csv")
+    project.snapshot("data/raw/a.csv")
+    monkeypatch.setattr(ProjectFolder, "children", None)
+    assert project.catalog.snapshots.load("a", "v0.1").manifest.name == "a"

@@ -6,7 +6,10 @@ import shutil
 
 import pytest
 
-from nbversion.errors import NotFoundError
+from nbversion.errors import IntegrityError, NotFoundError
+from nbversion.formats.run_record import RunRecord
+from nbversion.hashing import digest_of
+from nbversion.store.folder import ProjectFolder
 
 
 @pytest.fixture
@@ -320,3 +323,203 @@ def test_a_broken_version_does_not_keep_a_file_from_being_found(project, full, r
     project.snapshot("data/raw/e.csv")
     (root / "data/snapshots/d_v0.1/manifest.json").write_text("{")
     assert project.verify("data/raw/e.csv").checked == ("e_v0.1",)
+
+
+@pytest.fixture
+def made(project, full, root, raw, catalog, register):
+    """A run that froze a data set and registered a model, with the files it left."""
+    raw("features.csv", b"ffff")
+    features = project.snapshot("data/raw/features.csv")
+    model = register("v0.2.0")
+
+    def write(name, **changes):
+        base = f"runs/{name}"
+        (root / base).mkdir(exist_ok=True)
+        (root / base / "session.json").write_bytes(b"{}")
+        values = {
+            "outputs": {
+                "snapshots": [{"ref": features.reference, "digest": features.manifest.digest}],
+                "model": "clf",
+                "model_version": "v0.2.0",
+                "model_digest": model.manifest.digest,
+            },
+            "extra": {
+                "files": [
+                    {"path": f"{base}/session.json", "size_bytes": 2, "sha256": sha(b"{}")},
+                ]
+            },
+        }
+        record = RunRecord(run_id=name, **(values | changes))
+        (root / f"{base}.yaml").write_bytes(record.dump())
+        return record
+
+    return write
+
+
+def sha(data):
+    return digest_of(data).removeprefix("sha256:")
+
+
+def test_what_a_run_made_is_verified_with_it(project, made, root, damage):
+    made("r-one")
+    assert found(project, "r-one") == found(project) == []
+    damage(root / "data/snapshots/features_v0.1/features.csv", b"evil")
+    damage(root / "models/clf/v0.2.0/model.bin", b"evil")
+    wanted = [
+        ("corrupt", "data/snapshots/features_v0.1/features.csv"),
+        ("corrupt", "models/clf/v0.2.0/model.bin"),
+    ]
+    assert found(project, "r-one") == wanted
+    assert sorted(found(project)) == wanted
+
+
+def test_what_a_run_made_must_be_what_its_record_says(project, made):
+    wrong = "sha256:" + "1" * 64
+    outputs = {
+        "snapshots": [{"ref": "features_v0.1", "digest": wrong}],
+        "model": "clf",
+        "model_version": "v0.2.0",
+        "model_digest": wrong,
+    }
+    made("r-one", outputs=outputs)
+    wanted = [
+        ("edited", "data/snapshots/features_v0.1/manifest.json"),
+        ("edited", "models/clf/v0.2.0/manifest.json"),
+    ]
+    assert found(project, "r-one") == wanted
+    assert sorted(found(project)) == wanted
+    outputs |= {"model_version": "../../x", "snapshots": [{"ref": "gone_v0.1"}]}
+    made("r-one", outputs=outputs)
+    assert [kind for kind, _ in found(project, "r-one")] == ["missing", "edited"]
+
+
+def test_the_files_of_a_run_are_verified_and_further_ones_are_extra(project, made, root):
+    made("r-one")
+    folder = root / "runs/r-one"
+    (folder / "verifications").mkdir()
+    (folder / "verifications/x.yaml").touch()
+    (folder / ".DS_Store").touch()
+    (folder / "session.json").write_bytes(b"[]")
+    (folder / "metrics.jsonl").write_bytes(b"")
+    (folder / "deep").mkdir()
+    (folder / "deep/x").write_bytes(b"")
+    assert found(project, "r-one") == [
+        ("corrupt", "runs/r-one/session.json"),
+        ("extra", "runs/r-one/metrics.jsonl"),
+        ("extra", "runs/r-one/deep/x"),
+    ]
+    made("r-one", extra={})
+    assert found(project, "r-one") == [("extra", "runs/r-one/deep/x")]
+    made("r-one", extra={}, status="running")
+    assert found(project, "r-one") == []
+
+
+def test_the_folder_of_a_run_without_a_record_is_an_orphan(project, full, root):
+    (root / "runs/2026-01-01-x-001-abcd").mkdir()
+    assert found(project) == []
+    (root / "runs/2026-01-01-x-001-abcd/session.json").touch()
+    assert found(project) == [("orphan", "runs/2026-01-01-x-001-abcd")]
+
+
+def test_a_recorded_empty_folder_that_is_gone_is_missing(project, raw, root):
+    raw("e/a.csv")
+    (root / "data/raw/e/empty").mkdir()
+    path = project.snapshot("data/raw/e").path / "empty"
+    assert found(project) == []
+    path.rmdir()
+    assert found(project) == [("missing", "data/snapshots/e_v0.1/empty")]
+    path.symlink_to(root)
+    assert ("missing", "data/snapshots/e_v0.1/empty") in found(project)
+
+
+@pytest.mark.parametrize(
+    "name", ["__pycache__/x.pyc", "thumbs.db", ".git/config", ".nbv-tmp-x", "sub/.ipynb_checkpoint"]
+)
+def test_what_snapshot_leaves_out_is_extra_in_a_frozen_version(name, project, full, root):
+    (root / "nbversion.yaml").write_text("ignore: [__pycache__, .git, thumbs.db]\n")
+    path = root / "data/snapshots/d_v0.1" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    assert found(type(project)(root)) == [("extra", f"data/snapshots/d_v0.1/{name}")]
+
+
+def test_a_link_that_is_called_like_what_a_desktop_drops_is_extra(project, full, root):
+    (root / "data/snapshots/d_v0.1/.DS_Store").symlink_to(root)
+    (root / "data/snapshots/d_v0.1/.ipynb_checkpoints").symlink_to(root)
+    assert [kind for kind, _ in found(project)] == ["extra", "extra"]
+
+
+def test_a_registry_whose_history_was_taken_out_is_a_broken_chain(project, full, root):
+    path = root / REGISTRY
+    record = json.loads(path.read_text())
+    for key in ("history", "revision", "head"):
+        del record[key]
+    path.write_text(json.dumps(record))
+    assert found(project) == [("chain", REGISTRY)]
+
+
+@pytest.mark.parametrize("base", ["data/snapshots/d_v0.1", MODEL])
+def test_a_text_whose_digest_was_taken_out_is_edited(base, project, full, root, tree):
+    path = root / base / "manifest.json"
+    record = json.loads(path.read_text())
+    del record["record_digest"]
+    path.write_text(json.dumps(record))
+    assert found(project) == [("edited", f"{base}/manifest.json")]
+    before = tree(root / base)
+    if base.startswith("data"):
+        with pytest.raises(IntegrityError):
+            project.snapshot(base)
+    assert tree(root / base) == before
+
+
+@pytest.mark.parametrize(
+    ("base", "reference"),
+    [
+        ("data/snapshots/d_v0.1", "d_v0.1"),
+        ("data/snapshots", "d_v0.1"),
+        (MODEL, "clf@v0.1.0"),
+        ("models/clf", "clf@v0.1.0"),
+    ],
+)
+def test_a_version_behind_a_link_is_corrupt_and_not_loaded(base, reference, project, full, root):
+    frozen = project.catalog.resolve("d_v0.1", here=root).frozen
+    shutil.move(root / base, root.parent / "elsewhere")
+    (root / base).symlink_to(root.parent / "elsewhere")
+    assert ("corrupt", base) in found(project)
+    with pytest.raises(IntegrityError, match="is a symbolic link"):
+        project.restore(reference, root.parent / "copy")
+    if base.startswith("data"):
+        assert [(one.kind, one.path) for one in frozen.findings()] == [("corrupt", base)]
+        with pytest.raises(IntegrityError, match="symbolic link"):
+            project.snapshot("data/snapshots/d_v0.1")
+    else:
+        with pytest.raises(IntegrityError, match="is a symbolic link"):
+            project.promote("clf", "v0.1.0", "production")
+
+
+def test_a_stray_folder_of_an_impossible_name_is_an_orphan(project, full, root):
+    (root / "models/Odd Name").mkdir()
+    shutil.copy(root / REGISTRY, root / "models/Odd Name/registry.json")
+    assert found(project) == [("orphan", "models/Odd Name")]
+    assert project.catalog.registrar.models() == ["clf"]
+
+
+def test_a_manifest_that_names_an_impossible_run_is_found(project, full, root):
+    path = root / "data/snapshots/d_v0.1/manifest.json"
+    record = json.loads(path.read_text()) | {"run_id": "../../etc"}
+    path.write_text(json.dumps(record))
+    assert ("edited", "runs/../../etc.yaml") in found(project)
+
+
+def test_verifying_many_versions_and_runs_is_not_quadratic(project, root, raw, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    raw("a.csv", b"1")
+    for at in range(40):
+        project.snapshot("data/raw/a.csv", version=f"v0.{at}")
+    listed = []
+    children = ProjectFolder.children
+    monkeypatch.setattr(
+        ProjectFolder, "children", lambda *args: listed.append(args[1]) or children(*args)
+    )
+    assert project.verify().holds
+    assert listed.count("data/snapshots") <= 4
