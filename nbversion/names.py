@@ -29,6 +29,9 @@ _DATA_VERSION = re.compile(rf"v{_NUMBER}\.{_NUMBER}(?:\.{_NUMBER})?")
 _MODEL_VERSION = re.compile(rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-(?:dev|rc)\.{_NUMBER})?")
 # Wider than the ids we make: a record that somebody wrote by hand keeps its own id.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{3,127}")
+_MADE_RUN_ID = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[a-z0-9][a-z0-9_-]{0,63}-[0-9]{3,}-[0-9a-f]{4}"
+)
 # Names that Windows cannot hold as a folder, whatever the extension.
 _RESERVED = {"con", "prn", "aux", "nul"} | {
     f"{dev}{n}" for dev in ("com", "lpt") for n in range(10)
@@ -224,6 +227,16 @@ def new_run_id(name: str, *, now: datetime, used: Iterable[str]) -> str:
         and (match := re.match(r"([0-9]{3,})-[0-9a-f]{4}$", run_id[len(prefix) :]))
     ]
     return f"{prefix}{max(numbers, default=0) + 1:03d}-{secrets.token_hex(2)}"
+
+
+def is_model_version(text: str) -> bool:
+    """Whether `text` is written as the version of a model is."""
+    return bool(_MODEL_VERSION.fullmatch(text))
+
+
+def is_made_run_id(text: str) -> bool:
+    """Whether `text` has the form that `new_run_id` makes."""
+    return bool(_MADE_RUN_ID.fullmatch(text))
 
 
 def is_run_id(text: str) -> bool:

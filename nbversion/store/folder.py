@@ -177,9 +177,11 @@ class ProjectFolder:
         """Return the first part of a version's path that is a symbolic link, or None.
 
         What lies behind a link is not below the root: it can be changed or swapped from elsewhere.
+        The store's own folder may be one, for a larger disk say: whoever made it meant it.
         """
         parts = folder.split("/")
-        for end in range(2, len(parts) + 1):
+        first = len(SNAPSHOTS.split("/")) + 1 if folder.startswith(f"{SNAPSHOTS}/") else 2
+        for end in range(first, len(parts) + 1):
             part = "/".join(parts[:end])
             if os.path.islink(self.root / part):
                 return part

@@ -12,7 +12,7 @@ from nbversion.errors import FormatError, InvalidInputError, NotFoundError, Stor
 from nbversion.formats.manifest import MANIFEST
 from nbversion.formats.registry import REGISTRY, problems
 from nbversion.hashing import digest_of, hash_stream, is_digest
-from nbversion.names import data_ref, is_run_id, model_ref
+from nbversion.names import data_ref, is_made_run_id, is_model_version, model_ref
 from nbversion.render.amounts import human_count, human_seconds, human_size, short
 from nbversion.render.card import Card, Table
 from nbversion.render.shown import Shown
@@ -428,19 +428,16 @@ class Verifier:
         for one in project.children(RUNS):
             recorded = os.path.lexists(one.with_name(f"{one.name}.yaml"))
             known_missing = one.name in self.checked
-            if is_run_id(one.name) and os.path.isdir(one) and not (recorded or known_missing):
+            # Others keep things in a folder of this name too: TensorBoard, or the user's own code.
+            if is_made_run_id(one.name) and os.path.isdir(one) and not (recorded or known_missing):
                 self._is_orphan(one.name, f"{RUNS}/{one.name}")
         for model in project.children(MODELS):
-            if not is_name(model.name):
-                if model.name not in _GIT_FILES and os.path.isdir(model):
-                    self._is_orphan(model.name, f"{MODELS}/{model.name}")
+            if not os.path.isdir(model) or not os.access(model, os.R_OK):
                 continue
-            for one in (
-                project.children(f"{MODELS}/{model.name}") if os.access(model, os.R_OK) else ()
-            ):
+            for one in project.children(f"{MODELS}/{model.name}"):
                 ref = model_ref(model.name, one.name)
-                is_text = one.name == REGISTRY or os.path.isfile(one / MANIFEST)
-                if not is_text and ref not in self.checked:
+                bare = is_model_version(one.name) and not os.path.isfile(one / MANIFEST)
+                if bare and ref not in self.checked:
                     self._is_orphan(ref, f"{MODELS}/{model.name}/{one.name}")
 
     def _is_orphan(self, ref: str, path: str) -> bool:

@@ -213,4 +213,4 @@ def test_the_status_says_where_the_project_is(shell, line):
 
 def test_the_status_names_the_run_under_way(shell):
     shell.tracked("status = %nbversion")
-    assert shell.space["status"].running == shell.record.run_id
+    assert shell.space["status"].running == (shell.record.run_id,)

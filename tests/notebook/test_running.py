@@ -473,18 +473,18 @@ def test_an_interrupt_while_the_run_is_saved_leaves_a_record_that_says_so(shell)
     shell.value(
         "class Slow:\n    def __reduce__(self):\n        raise KeyboardInterrupt\nslow = Slow()"
     )
-    error = shell.error("%%trackrun a --model m=slow\nslow")
+    error = shell.error("%%trackrun a --model m=slow\nslow = slow")
     assert isinstance(error, KeyboardInterrupt)
     assert shell.record.status == "interrupted"
     assert any("saving" in one for one in shell.record.warnings)
     assert shell.project.catalog.registrar.models() == []
-    assert shell.value("%nbversion").running is None
+    assert shell.value("%nbversion").running == ()
 
 
 def test_a_model_whose_saving_fails_in_an_unknown_way_keeps_the_run(shell):
     shell.value(
         "class Odd:\n    def __reduce__(self):\n        raise Exception('odd')\nodd = Odd()"
     )
-    error = shell.error("%%trackrun a --model m=odd\nseed = 1\nodd")
+    error = shell.error("%%trackrun a --model m=odd\nseed = 1\nodd = odd")
     assert "cannot be saved" in str(error)
     assert (shell.record.status, shell.record.params) == ("finished", {"seed": 1})

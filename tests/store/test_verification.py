@@ -476,7 +476,6 @@ def test_a_text_whose_digest_was_taken_out_is_edited(base, project, full, root, 
     ("base", "reference"),
     [
         ("data/snapshots/d_v0.1", "d_v0.1"),
-        ("data/snapshots", "d_v0.1"),
         (MODEL, "clf@v0.1.0"),
         ("models/clf", "clf@v0.1.0"),
     ],
@@ -497,10 +496,23 @@ def test_a_version_behind_a_link_is_corrupt_and_not_loaded(base, reference, proj
             project.promote("clf", "v0.1.0", "production")
 
 
-def test_a_stray_folder_of_an_impossible_name_is_an_orphan(project, full, root):
+def test_the_store_of_snapshots_may_lie_on_another_disk(project, full, root):
+    shutil.move(root / "data/snapshots", root.parent / "larger")
+    (root / "data/snapshots").symlink_to(root.parent / "larger")
+    assert found(project) == []
+    (root / "new.csv").write_bytes(b"new")
+    assert project.snapshot("new.csv").created
+    assert (root.parent / "larger/new_v0.1/new.csv").read_bytes() == b"new"
+    assert found(project) == []
+
+
+def test_what_others_keep_in_folders_of_these_names_is_not_ours(project, full, root):
+    for path in ("models/train.py", "models/net/blocks/conv.py", "runs/Nov23_host/events.out"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
     (root / "models/Odd Name").mkdir()
     shutil.copy(root / REGISTRY, root / "models/Odd Name/registry.json")
-    assert found(project) == [("orphan", "models/Odd Name")]
+    assert found(project) == []
     assert project.catalog.registrar.models() == ["clf"]
 
 
