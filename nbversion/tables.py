@@ -62,6 +62,7 @@ class RunTable(Shown):
             (
                 one.run_id,
                 one.status,
+                one.started_utc,
                 ", ".join(item["ref"] for item in one.data),
                 *(_cell(one.params, key) for key in params),
                 *(_cell(one.metrics, key) for key in metrics),
@@ -70,8 +71,11 @@ class RunTable(Shown):
             )
             for one in shown
         )
-        columns = ("run", "status", "data", *params, *metrics, "model", "took")
+        columns = ("run", "status", "started", "data", *params, *metrics, "model", "took")
         notes = [one.error for one in self.broken]
+        notes += [
+            f"{one.run_id} was edited by hand: {one.problem}." for one in shown if one.problem
+        ]
         if len(self.runs) > len(shown):
             notes.append(f"{len(self.runs) - len(shown)} older runs are not shown.")
         if not self.runs and not self.broken:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -204,3 +206,34 @@ def test_files_that_cannot_be_kept_leave_a_record_that_says_so(root, clock, prim
     assert any("the disk is full" in one for one in record.warnings)
     leftovers = [one.name for one in (root / "runs").iterdir() if one.name.startswith(".nbv-")]
     assert leftovers == []
+
+
+def test_a_figure_name_with_a_number_in_it_is_no_file_type(project):
+    class Figure:
+        def savefig(self, buffer, format):  # noqa: A002  # matplotlib's own name
+            buffer.write(format.encode())
+
+    with project.track("a") as run:
+        run.log_figure(Figure(), "loss_lr0.1")
+        run.log_figure(Figure(), "curve.svg")
+    kept = {Path(one["path"]).name for one in only(project).artifacts}
+    assert kept == {"loss_lr0.1.png", "curve.svg"}
+
+
+def test_a_cancelled_script_is_interrupted(project):
+    with pytest.raises(asyncio.CancelledError), project.track("a"):
+        raise asyncio.CancelledError
+    assert only(project).status == "interrupted"
+
+
+def test_the_files_beside_a_record_are_named_in_it_and_verified(project):
+    with project.track("a") as run:
+        run.log_metric("loss", 0.5, step=1)
+    record = only(project)
+    names = {Path(one["path"]).name for one in record.extra["files"]}
+    assert names == {"session.json", "metrics.jsonl"}
+    assert project.verify().holds
+    path = project.root / "runs" / record.run_id / "session.json"
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace("cells", "sells"))
+    assert [one.kind for one in project.verify().findings] == ["corrupt"]

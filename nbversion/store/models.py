@@ -245,5 +245,5 @@ def taken(model: str, version: str) -> ConflictError:
     """Make the error for a version that was used before."""
     return ConflictError(
         f"{model} {version} was used already, and a used version is never reused. Nothing was "
-        "registered; leave --version away, or raise it."
+        "registered; take a higher number."
     )

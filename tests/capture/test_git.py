@@ -322,3 +322,24 @@ def test_the_identity_is_a_name_without_an_address(repo):
     git(repo, "config", "user.name", "ada@example.org")
     assert git_identity(repo) is None
     assert git_identity(repo / "no/such") is None
+
+
+def test_what_is_ours_is_told_by_its_form_not_by_its_folder(repo):
+    from nbversion.store.folder import OURS
+
+    for path in ("models/train.py", "models/net/blocks/conv.py", "runs/notes.txt"):
+        (repo / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo / path).write_text("mine")
+        assert read_git_state(repo, ours=OURS).dirty is True, path
+        (repo / path).unlink()
+    for path in (
+        "models/m/registry.json",
+        "models/m/v0.1.0-dev.1/manifest.json",
+        "runs/2026-01-01-a-001-9f2e.yaml",
+        "runs/2026-01-01-a-001-9f2e/session.json",
+        "data/snapshots/a_v0.1/manifest.json",
+        "env/requirements.lock",
+    ):
+        (repo / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo / path).write_text("ours")
+    assert read_git_state(repo, ours=OURS).dirty is False

@@ -27,12 +27,24 @@ def test_the_run_table_has_a_column_for_each_param_and_metric_newest_run_first(f
     second = train(params={"C": 2.0, "seed": 7}, metrics={"loss": float("nan")})
     found = Project.find().runs()
     table = table_of(found.card(), "2 runs")
-    assert table.columns == ("run", "status", "data", "C", "seed", "loss", "f1", "model", "took")
+    assert table.columns == (
+        "run",
+        "status",
+        "started",
+        "data",
+        "C",
+        "seed",
+        "loss",
+        "f1",
+        "model",
+        "took",
+    )
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     assert [one["run"] for one in rows] == [second.run_id, first.run_id]
     assert rows[1] | {"took": ""} == {
         "run": first.run_id,
         "status": "finished",
+        "started": found.runs[0].started_utc,
         "data": "iris_v0.1",
         "C": "1.0",
         "seed": "",
@@ -100,7 +112,20 @@ def test_at_most_six_params_are_columns_and_those_most_runs_have(project):
         params = dict.fromkeys("abcdefgh", 1) if number == 2 else {"h": 1, "g": 2}
         write_record(project, f"2026-01-01-x-00{number}-0000", params=params)
     columns = table_of(project.runs().card(), "3 runs").columns
-    assert columns == ("run", "status", "data", "a", "b", "c", "d", "g", "h", "model", "took")
+    assert columns == (
+        "run",
+        "status",
+        "started",
+        "data",
+        "a",
+        "b",
+        "c",
+        "d",
+        "g",
+        "h",
+        "model",
+        "took",
+    )
 
 
 def test_one_models_registry_shows_its_versions_newest_first_and_its_history(

@@ -92,3 +92,33 @@ def test_the_owner_is_the_setting_then_git_then_the_login(root, monkeypatch):
     assert Project(root).catalog.project.owner == "Git User"
     (root / "nbversion.yaml").write_text('owner: "Ada"\n')
     assert Project(root).catalog.project.owner == "Ada"
+
+
+def test_git_ignores_the_frozen_bytes_and_nothing_of_the_users(project, root):
+    import subprocess
+
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    (root / "a.csv").write_bytes(b"a")
+    project.snapshot("a.csv")
+    mine = ("models/train.py", "models/net/blocks/conv.py", "runs/tb/artifacts/x", "data/raw/b.csv")
+    for path in mine:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("mine")
+    frozen = ("models/m/v0.1.0/model.pkl", "models/m/v0.1.0-dev.2/model/deep/x.bin")
+    kept = (
+        "models/m/v0.1.0/manifest.json",
+        "models/m/v0.1.0/metrics.json",
+        "models/m/registry.json",
+    )
+    for path in (*frozen, *kept):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("ours")
+    ignored = ("data/snapshots/a_v0.1/a.csv", *frozen)
+    told = subprocess.run(
+        ["git", "check-ignore", *mine, *kept, *ignored, "data/snapshots/a_v0.1/manifest.json"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
+    assert sorted(told) == sorted(ignored)
