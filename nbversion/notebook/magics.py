@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import no_var_expand
 
-from nbversion.errors import InvalidInputError
+from nbversion.errors import InvalidInputError, NotFoundError
 from nbversion.notebook.engine import drive
 from nbversion.verbs import BY_NAME, EXPANDED, VERBS, HelpAsked, parse, split_words
 
@@ -62,6 +62,10 @@ def _snapshot(session: Session, words: Any) -> Any:
         raise InvalidInputError(
             f"{source!r} is a file here and a variable of the notebook. Write ./{source} "
             "for the file, or rename the variable. Nothing was written."
+        )
+    if source.isidentifier() and not is_path and not is_name:
+        raise NotFoundError(
+            f"{source!r} is neither a file here nor a variable of the notebook. Nothing was written."
         )
     value = space[source] if is_name and not is_path else source
     return session.project.snapshot(

@@ -202,9 +202,9 @@ class Catalog:
             listed = (
                 ", ".join(f"{one.version} ({one.stage})" for one in registry.versions) or "none"
             )
-            stage = selector or Stage.PRODUCTION
-            where = "in " if stage in list(Stage) else ""
-            raise NotFoundError(f"{model} has no version {where}{stage}; it has {listed}.")
+            asked = selector or str(Stage.PRODUCTION)
+            where = "in " if asked in list(Stage) else ""
+            raise NotFoundError(f"{model} has no version {where}{asked}; it has {listed}.")
         return max(fitting, key=lambda one: Version(one.version))
 
     def _nothing(self, text: str, readings: list[Reference]) -> NotFoundError:

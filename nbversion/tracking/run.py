@@ -60,7 +60,8 @@ class Run(Shown):
     def card(self) -> Card:
         """Return the run for people."""
         record = self.record
-        commit = record.code_commit[:12] if record.code_commit else "outside git"
+        no_commit = "outside git" if record.code.get("dirty") is None else "no commit yet"
+        commit = record.code_commit[:12] if record.code_commit else no_commit
         changes = " + uncommitted changes" if record.code.get("dirty") else ""
         lock = short(record.env.get("requirements_lock"))
         fields = [
