@@ -21,8 +21,8 @@ from nbversion.render.card import Card
 from nbversion.render.shown import Shown
 from nbversion.store.catalog import Catalog, DataFound, ModelFound, RunFound
 from nbversion.store.folder import ProjectFolder, find_root, utc_now
+from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.restoring import Restored, restore
-from nbversion.store.snapshots import Request, Snapshot
 from nbversion.store.sources import Source
 from nbversion.store.verification import Verification, Verifier
 

@@ -283,7 +283,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         name="restore",
         summary="Make a writable copy of a snapshot or a model version outside the store.",
-        example="iris_v0.1 data/work/iris",
+        example="iris_v0.1 data/restored/iris",
         arguments=_restore,
         act=lambda project, words: project.restore(words.reference, words.path),
         completes={"reference": "ref", "path": "path"},

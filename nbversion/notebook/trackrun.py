@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import argparse
 
     from nbversion.notebook.session import Session
+    from nbversion.store.catalog import Catalog
 
 # Their body is Python, so the names in it are the cell's own.
 _PYTHON_BODIES = ("%%time", "%%timeit", "%%capture", "%%prun", "%%trackrun")
@@ -244,11 +245,6 @@ def prepare(session: Session, line: str, cell: str) -> CellRun:
                 f"{name!r} is no name of a variable; write --params a,b and --metrics m,n. The cell "
                 "was not run."
             )
-    model = _pair(words.model, "--model MODEL=VARIABLE")[0] if words.model else None
-    outputs = tuple(
-        (name, here / path)
-        for name, path in (_pair(one, "--output NAME=PATH") for one in words.output)
-    )
     catalog = session.project.catalog
     raw = getattr(session.info, "raw_cell", "")
     is_cell = raw.rstrip("\n").endswith(cell.rstrip("\n"))
@@ -264,15 +260,7 @@ def prepare(session: Session, line: str, cell: str) -> CellRun:
         path = identity.notebook_path(session.shell, cell_id)
     tracker = Tracker(
         catalog=catalog,
-        request=RunRequest(
-            name=words.name,
-            data=tuple(catalog.resolve_data(one, here=here) for one in words.data),
-            eval_data=tuple(catalog.resolve_data(one, here=here) for one in words.eval_data),
-            model=model,
-            version=words.version,
-            artifacts=tuple(here / one for one in words.artifact),
-            outputs=outputs,
-        ),
+        request=_request(words, catalog, here),
         code=CodeFacts(
             source=cell,
             digests=code_digests(cell),
@@ -288,6 +276,21 @@ def prepare(session: Session, line: str, cell: str) -> CellRun:
         names=_names(session, cell),
         tracker=tracker,
         _here=here,
+    )
+
+
+def _request(words: argparse.Namespace, catalog: Catalog, here: Path) -> RunRequest:
+    return RunRequest(
+        name=words.name,
+        data=tuple(catalog.resolve_data(one, here=here) for one in words.data),
+        eval_data=tuple(catalog.resolve_data(one, here=here) for one in words.eval_data),
+        model=_pair(words.model, "--model MODEL=VARIABLE")[0] if words.model else None,
+        version=words.version,
+        artifacts=tuple(here / one for one in words.artifact),
+        outputs=tuple(
+            (name, here / path)
+            for name, path in (_pair(one, "--output NAME=PATH") for one in words.output)
+        ),
     )
 
 

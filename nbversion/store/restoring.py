@@ -87,7 +87,7 @@ def restore(frozen: FrozenVersion, target: Path) -> Restored:
     if below is not None and any(f"{below}/".startswith(f"{one}/") for one in ours):
         raise InvalidInputError(
             f"{target} lies inside the store. Nothing was restored; choose a path outside of it, "
-            "data/work for instance."
+            "data/restored for instance."
         )
     if manifest.problem:
         frozen.verify("Nothing was restored.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbversion import names
 from nbversion.disk import TEXT_MODE
@@ -19,10 +19,8 @@ from nbversion.errors import (
 )
 from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest
 from nbversion.names import Version
-from nbversion.render.amounts import human_count, human_size
-from nbversion.render.card import Card
-from nbversion.render.shown import Shown
 from nbversion.store.folder import SNAPSHOTS
+from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.frozen import (
     Freezer,
     FrozenVersion,
@@ -48,97 +46,6 @@ LESSON_MANIFEST = f"{SNAPSHOTS}/{MANIFEST}"
 _RACES = 20
 # How many older versions are looked through for content that is there already.
 _LINKABLE = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a new version should say of itself.
-
-    Parameters
-    ----------
-    name : str
-    version : str or None
-        None for the next one.
-    source : str or None
-        Where the content came from, for the record.
-    run_id : str or None
-        The run that made it.
-    """
-
-    name: str
-    version: str | None = None
-    notes: str = ""
-    tags: tuple[str, ...] = ()
-    source: str | None = None
-    run_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Snapshot(Shown):
-    """A frozen version of a data set, as ``%snapshot`` gives it back.
-
-    Parameters
-    ----------
-    frozen : FrozenVersion
-    created : bool
-        False when the content is that of a version which exists.
-    stored : Stored
-    warnings : tuple of str
-    """
-
-    frozen: FrozenVersion
-    created: bool
-    stored: Stored
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def manifest(self) -> Manifest:
-        """The version's manifest."""
-        return self.frozen.manifest
-
-    @property
-    def reference(self) -> str:
-        """How to call it from now on, for instance ``iris_v0.1``."""
-        return self.manifest.reference
-
-    @property
-    def path(self) -> Path:
-        """The version's folder."""
-        return self.frozen.path
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the manifest, and how it came about."""
-        return {
-            **self.manifest.to_json(),
-            "created": self.created,
-            "stored": self.stored.to_json(),
-            "warnings": list(self.warnings),
-        }
-
-    def card(self) -> Card:
-        """Return the snapshot for people."""
-        manifest = self.manifest
-        count = human_count(len(manifest.files), "file")
-        fields = [
-            ("Content", f"{count}, {human_size(manifest.size_bytes)}"),
-            ("Digest", manifest.digest),
-            ("Frozen at", self.manifest.folder),
-            ("Source", manifest.source or ""),
-            ("Made by", manifest.run_id or ""),
-            ("Parent", manifest.parent or ""),
-            ("Created", f"{manifest.created_utc} by {manifest.owner}" if manifest.owner else ""),
-            ("Tags", ", ".join(manifest.tags)),
-            ("Notes", manifest.notes),
-        ]
-        notes = list(self.warnings)
-        if manifest.ignored:
-            notes.append("Left out: " + ", ".join(manifest.ignored[:5]))
-        return Card(
-            title=f"Snapshot {self.reference}",
-            badge="new" if self.created else "unchanged",
-            fields=tuple((key, value) for key, value in fields if value),
-            notes=tuple(notes),
-        )
 
 
 @dataclass(frozen=True, slots=True)

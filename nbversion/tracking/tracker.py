@@ -24,7 +24,6 @@ from nbversion.capture.secrets import (
     mask_values,
     secret_values,
 )
-from nbversion.capture.serializers import full_name, serialize
 from nbversion.capture.values import encode_metric, encode_param, is_text, scalar
 from nbversion.errors import IntegrityError, InvalidInputError, NbversionError
 from nbversion.formats.json_text import dump_json, encode_number
@@ -32,11 +31,11 @@ from nbversion.formats.manifest import check_below
 from nbversion.formats.model_card import first_model_card
 from nbversion.formats.run_record import RunRecord
 from nbversion.store.folder import OURS
+from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.models import ModelContent, taken
 from nbversion.store.promotion import Signature, plan_register
-from nbversion.store.snapshots import Request, Snapshot
-from nbversion.store.sources import list_source
 from nbversion.tracking.artifacts import RunFiles
+from nbversion.tracking.model_items import model_items
 from nbversion.tracking.run import Run
 
 if TYPE_CHECKING:
@@ -430,30 +429,6 @@ class Tracker:
         record.outputs.update(
             {"model": model, "model_version": version, "model_digest": frozen.manifest.digest}
         )
-
-
-def model_items(value: Any, model: str) -> tuple[dict[str, Path | bytes], dict[str, Any]]:
-    """Return the files that a model consists of, and how they were made.
-
-    A `Path` is taken as it is, as ``model`` with its own suffix; any other object is serialized.
-
-    Raises
-    ------
-    NotFoundError, InvalidInputError
-        When the path is not there, or the object cannot be saved.
-    """
-    if isinstance(value, Path):
-        source = list_source(value, ignore=())
-        if value.is_dir():
-            return {f"model/{path}": item for path, item in source.items.items()}, {
-                "serializer": "file"
-            }
-        return {f"model{''.join(value.suffixes)}": value}, {"serializer": "file"}
-    serializer, data = serialize(value, f"the model {model!r}")
-    return {f"model{serializer.suffix}": data}, {
-        "serializer": serializer.name,
-        "type": full_name(type(value)),
-    }
 
 
 def _check_label(name: object, what: str) -> None:
