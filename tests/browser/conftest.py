@@ -104,7 +104,9 @@ def _wait_for(url, server, log):
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-4000:]}")
 
 
-@pytest.fixture(scope="session")
+# Of the module only: as long as it lives, Playwright's event loop runs in this thread, and a test
+# that drives IPython's own would find it running.
+@pytest.fixture(scope="module")
 def browser():
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
