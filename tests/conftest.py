@@ -11,6 +11,11 @@ from nbversion.project import Project
 from nbversion.store.models import ModelContent
 from nbversion.store.promotion import Signature, plan_register
 
+# Before any fixture of a module or a session starts a kernel or a shell: with another environment
+# activated than the one that runs the tests, IPython warns, and warnings are errors here.
+for _name in ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "PYTHONPATH", "IPYTHONDIR"):
+    os.environ.pop(_name, None)
+
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory, monkeypatch):
