@@ -114,9 +114,9 @@ def read_environment(
     """Describe the environment of this process.
 
     Two kinds of facts have two lifetimes. Which packages are installed changes only when
-    something is installed, and is taken from `cached` while `fingerprint_key` is the same.
-    The commit of an editable checkout, environment variables and the rest can change at any
-    time, and are read anew on every call.
+    something is installed, and is taken from `cached` while names and times of the metadata
+    folders are the same. The commit of an editable checkout, environment variables and the rest
+    can change at any time, and are read anew on every call.
 
     Parameters
     ----------

@@ -33,8 +33,6 @@ class Machine:
         Logical processors of the machine.
     cpu_usable : int or None
         Logical processors that this process may run on.
-    memory_bytes : int or None
-        Physical memory in bytes.
     """
 
     system: str
@@ -43,7 +41,6 @@ class Machine:
     cpu: str | None
     cpu_count: int | None
     cpu_usable: int | None
-    memory_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +153,6 @@ def read_machine() -> Machine:
         cpu=_cpu_model(),
         cpu_count=os.cpu_count(),
         cpu_usable=_cpu_usable(),
-        memory_bytes=_memory_bytes(),
     )
 
 
@@ -173,14 +169,6 @@ def _cpu_usable() -> int | None:
         with contextlib.suppress(OSError):
             return len(os.sched_getaffinity(0))
     return os.cpu_count()
-
-
-def _memory_bytes() -> int | None:
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError, ValueError):
-            total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-            return total if total > 0 else None
-    return None
 
 
 def _cpu_model() -> str | None:

@@ -118,25 +118,6 @@ def read_inventory(cached: str | None, search_path: Sequence[str] | None) -> tup
     return inventory, cached
 
 
-def fingerprint_key(search_path: Sequence[str] | None = None) -> str:
-    """Return a key that changes when a package is installed, removed or replaced.
-
-    Parameters
-    ----------
-    search_path : sequence of str, optional
-        Folders to look in; ``sys.path`` when None.
-
-    Returns
-    -------
-    str
-        64 hex digits over the Python version, its prefix, and name and modification time of each
-        metadata entry. It does not change with the state of an editable install's checkout, nor
-        when a file inside a metadata folder is edited in place.
-    """
-    folders = _folders(search_path)
-    return _key_of(folders, _scan(folders, []))
-
-
 def with_checkouts(
     packages: Iterable[Package],
     warnings: list[str],

@@ -450,6 +450,7 @@ def _environment(environment: Environment) -> dict[str, Any]:
         "implementation": environment.implementation,
         "platform": environment.platform,
         "system": environment.machine.system,
+        "libc": environment.machine.libc,
         "cpu": environment.cpu,
         "threads": dict(environment.threads),
         "hash_seed": environment.hash_seed,

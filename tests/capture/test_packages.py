@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,10 +10,14 @@ import pytest
 from nbversion.capture import packages as module
 from nbversion.capture.environment import read_environment
 from nbversion.capture.git import GitState
-from nbversion.capture.packages import fingerprint_key
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHA = "ab" * 32
+
+
+def key_of(site):
+    """Return the key under which the list of packages is cached."""
+    return json.loads(read_environment(search_path=site)[1])["key"]
 
 
 def pins(environment):
@@ -160,10 +165,10 @@ def test_an_editable_install_has_the_state_of_its_checkout_now(tmp_path, install
     assert f"# editable: p==1  {origin['url']}  commit={commit} dirty=false" in clean.lock_text
     assert pins(clean) == [f"-e {origin['url']}"]
 
-    key = fingerprint_key(site)
+    key = key_of(site)
     (tmp_path / "my src/new.py").write_text("")
     dirty, again = read_environment(cache, search_path=site)
-    assert (fingerprint_key(site), again) == (key, cache)
+    assert (key_of(site), again) == (key, cache)
     assert dirty.packages[0].dirty is True
     assert dirty.fingerprint != clean.fingerprint
     assert commit not in cache
@@ -307,17 +312,17 @@ def test_a_cache_is_used_only_for_its_key(tmp_path, install, monkeypatch):
 
 def test_the_key_follows_install_reinstall_and_removal(tmp_path, install):
     site = [str(tmp_path)]
-    keys = [fingerprint_key(site)]
+    keys = [key_of(site)]
     folder = install(tmp_path, "p", "1")
-    keys.append(fingerprint_key(site))
+    keys.append(key_of(site))
     (tmp_path / "p").mkdir()
     (tmp_path / "notes.txt").write_text("")
-    assert fingerprint_key(site) == keys[-1]
+    assert key_of(site) == keys[-1]
     os.utime(folder, (1, 1))
-    keys.append(fingerprint_key(site))
+    keys.append(key_of(site))
     shutil.rmtree(folder)
     assert len(set(keys)) == 3
-    assert fingerprint_key(site) == keys[0]
+    assert key_of(site) == keys[0]
 
 
 @pytest.mark.parametrize("damage", ["", "null", "[]", "{}", "[" * 100_000, "kind", "name", "short"])
