@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nbversion import __version__
 from nbversion.errors import InvalidInputError, NbversionError, StorageError, printable
 from nbversion.formats.json_text import encode_floats
+from nbversion.progress_bar import Bar
 from nbversion.project import Project
 from nbversion.store.verification import Verification
 from nbversion.verbs import BY_NAME, VERBS, HelpAsked, Parser
@@ -151,7 +152,9 @@ def _run(parsed: argparse.Namespace) -> tuple[str, int]:
         act = BY_NAME[parsed.verb].act
         if act is None:
             raise InvalidInputError(f"{parsed.verb} belongs into a notebook.")
-        result = act(Project.find(parsed.project), parsed)
+        project = Project.find(parsed.project)
+        project.watch(Bar(notebook=False))
+        result = act(project, parsed)
     fails = isinstance(result, Verification) and not result.holds
     return _rendered(result, as_json=parsed.json), 1 if fails else 0
 

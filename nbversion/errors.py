@@ -115,3 +115,9 @@ def printable(text: str) -> str:
         char if char == "\n" or (char.isprintable()) else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def quoted(text: object, size: int = 80) -> str:
+    """Return `text` in quotes for a message, cut where it is longer than anybody reads."""
+    shown = repr(text if not isinstance(text, str) else text[: size + 1])
+    return shown if len(shown) <= size + 2 else f"{shown[:size]}…"

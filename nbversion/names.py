@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import total_ordering
 from typing import TYPE_CHECKING, Literal
 
-from nbversion.errors import InvalidInputError
+from nbversion.errors import InvalidInputError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,7 @@ def parse_stage(text: str) -> Stage:
     except ValueError:
         allowed = ", ".join(Stage)
         raise InvalidInputError(
-            f"{text!r} is no stage; the stages are {allowed}. Nothing was changed."
+            f"{quoted(text)} is no stage; the stages are {allowed}. Nothing was changed."
         ) from None
 
 
@@ -81,7 +81,7 @@ def check_name(text: str, what: str) -> str:
     if not _NAME.fullmatch(text) or text in _RESERVED:
         hint = f" Try {fit_name(text)!r}." if text and text not in _RESERVED else ""
         raise InvalidInputError(
-            f"{text!r} is no name for a {what}: it must be {NAME_RULE}, and no device name."
+            f"{quoted(text)} is no name for a {what}: it must be {NAME_RULE}, and no device name."
             f"{hint} Nothing was written."
         )
     return text
@@ -157,7 +157,7 @@ def data_version(text: str) -> Version:
     """
     if not _DATA_VERSION.fullmatch(text):
         raise InvalidInputError(
-            f"{text!r} is no version of a data set: write vX.Y or vX.Y.Z without leading zeros, "
+            f"{quoted(text)} is no version of a data set: write vX.Y or vX.Y.Z without leading zeros, "
             "for instance v0.1. Nothing was written."
         )
     return Version(text)
@@ -173,8 +173,8 @@ def model_version(text: str) -> Version:
     """
     if not _MODEL_VERSION.fullmatch(text):
         raise InvalidInputError(
-            f"{text!r} is no version of a model: write vX.Y.Z, or vX.Y.Z-dev.N or vX.Y.Z-rc.N for a "
-            "pre-release, without leading zeros. Nothing was written."
+            f"{quoted(text)} is no version of a model: write vX.Y.Z, or vX.Y.Z-dev.N or vX.Y.Z-rc.N for "
+            "a pre-release, without leading zeros. Nothing was written."
         )
     return Version(text)
 
@@ -287,8 +287,8 @@ def parse_reference(text: str) -> list[Reference]:
         readings = _readings(text)
     if not readings:
         raise InvalidInputError(
-            f"{text!r} is no reference. Write iris_v0.1 or iris@latest for data, iris_clf@v0.2.0 or "
-            "iris_clf@production for a model, a run id, or the path of a file."
+            f"{quoted(text)} is no reference. Write iris_v0.1 or iris@latest for data, iris_clf@v0.2.0 "
+            "or iris_clf@production for a model, a run id, or the path of a file."
         )
     return readings
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,63 +16,21 @@ from nbversion.disk import Disk
 from nbversion.errors import InvalidInputError, NotFoundError
 from nbversion.formats.settings import SETTINGS
 from nbversion.lineage import Lineage, LineageBuilder, Trace, trace
-from nbversion.render.card import Card
-from nbversion.render.shown import Shown
 from nbversion.store.catalog import Catalog, DataFound, ModelFound, RunFound
 from nbversion.store.folder import ProjectFolder, find_root, utc_now
 from nbversion.store.freezing import Request, Snapshot
-from nbversion.store.restoring import Restored, restore
+from nbversion.store.repairing import verify_and_repair
+from nbversion.store.restoring import Restored, restore, restore_over
 from nbversion.store.sources import Source
-from nbversion.store.verification import Verification, Verifier
+from nbversion.store.status import Status
+from nbversion.store.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Status(Shown):
-    """Where a project is and what is in it."""
-
-    root: Path
-    initialised: bool
-    git: Path | None
-    snapshots: int
-    models: int
-    runs: int
-    running: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the facts."""
-        return {
-            "root": str(self.root),
-            "initialised": self.initialised,
-            "git": str(self.git) if self.git else None,
-            "snapshots": self.snapshots,
-            "models": self.models,
-            "runs": self.runs,
-            "running": list(self.running),
-        }
-
-    def card(self) -> Card:
-        """Return the facts for people."""
-        note = (
-            ()
-            if self.initialised
-            else ("Nothing is written yet; the first verb that writes will.",)
-        )
-        return Card(
-            title="nbversion",
-            fields=(
-                ("Project", str(self.root)),
-                ("Git", str(self.git) if self.git else "none: code is recorded without a commit"),
-                ("Snapshots", str(self.snapshots)),
-                ("Models", str(self.models)),
-                ("Runs", str(self.runs)),
-                ("Under way", ", ".join(self.running) or "no run"),
-            ),
-            notes=note,
-        )
+    from nbversion.store.parallel import Progress
+    from nbversion.store.verification import Sums, Verification
 
 
 class Project:
@@ -157,6 +114,10 @@ class Project:
         """Everything in the project, by kind."""
         return self._catalog
 
+    def watch(self, progress: Progress) -> None:
+        """Tell `progress` of all long work from now on."""
+        self._folder.progress = progress
+
     def __repr__(self) -> str:
         return f"Project({str(self.root)!r})"
 
@@ -236,13 +197,24 @@ class Project:
             tracker.use_data(frozen)
         return frozen.path
 
-    def restore(self, reference: str, path: Path | str) -> Restored:
+    def restore(self, reference: str, path: Path | str, *, overwrite: bool = False) -> Restored:
         """Make a writable copy of a snapshot or a model version outside the store.
+
+        Parameters
+        ----------
+        reference : str
+        path : Path or str
+            A version of one file becomes a file where `path` has its name or its suffix.
+        overwrite : bool
+            Put a snapshot in the place of what is at `path`, which is frozen first as the next
+            version of the same data set.
 
         Raises
         ------
         ConflictError
-            When `path` exists.
+            When `path` exists and is not to be overwritten.
+        InvalidInputError
+            When what is at `path` cannot be frozen as it is.
         IntegrityError
             When the frozen bytes do not hold.
         """
@@ -250,12 +222,14 @@ class Project:
         found = self._catalog.resolve(reference, here=here)
         target = Path(os.path.abspath(here / path))
         if isinstance(found, DataFound):
-            return restore(found.frozen, target)
-        if isinstance(found, ModelFound):
-            return restore(self._catalog.models.load(found.model, found.registered.version), target)
-        raise InvalidInputError(
-            f"{reference!r} is neither a data set nor a model. Nothing was restored."
-        )
+            frozen = found.frozen
+        elif isinstance(found, ModelFound):
+            frozen = self._catalog.models.load(found.model, found.registered.version)
+        else:
+            raise InvalidInputError(
+                f"{reference!r} is neither a data set nor a model. Nothing was restored."
+            )
+        return restore_over(self._catalog, frozen, target) if overwrite else restore(frozen, target)
 
     # -- registry --------------------------------------------------------------------------
 
@@ -347,9 +321,56 @@ class Project:
 
     # -- looking ---------------------------------------------------------------------------
 
-    def verify(self, *references: str) -> Verification:
-        """Hash again everything that the references stand on; without any, the whole project."""
-        return Verifier(self._catalog).run(references, here=Path.cwd())
+    def verify(
+        self,
+        *references: str,
+        complete: bool = False,
+        repair: bool = False,
+        offered: Path | str | Iterable[Path | str] = (),
+    ) -> Verification:
+        """Hash again everything that the references stand on; without any, the whole project.
+
+        Parameters
+        ----------
+        *references : str
+        complete : bool
+            Whether bytes that are only elsewhere, as in a fresh clone, count as well.
+        repair : bool
+            Move what is corrupt to the quarantine and put back a verified copy of that and of what
+            is missing, where one is found. Without it nothing is written.
+        offered : path or iterable of path
+            Files and folders to look for copies in, beside the project. They are only read.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            When a reference stands for nothing, or something that is offered is not there.
+        """
+        here = Path.cwd()
+        given = [offered] if isinstance(offered, (str, os.PathLike)) else offered
+        paths = tuple(Path(os.path.abspath(here / one)) for one in given)
+        if paths and not repair:
+            raise InvalidInputError("copies are offered to a repair only: add repair (--repair).")
+        found = tuple(self._catalog.resolve(one, here=here) for one in references)
+        if repair:
+            return verify_and_repair(
+                self._catalog, references, found, offered=paths, complete=complete
+            )
+        return Verifier(self._catalog).run(references, found, complete=complete)
+
+    def sums(self, *references: str) -> Sums:
+        """Return the SHA-256 that each file should have; nothing is hashed.
+
+        The text of the record is what ``shasum -a 256 -c`` reads.
+
+        Raises
+        ------
+        IntegrityError
+            When a text that states them was edited, is broken or is gone.
+        """
+        here = Path.cwd()
+        found = tuple(self._catalog.resolve(one, here=here) for one in references)
+        return Verifier(self._catalog).sums(references, found)
 
     def runs(self, name: str | None = None) -> tables.RunTable:
         """Return the runs, oldest first."""

@@ -273,14 +273,16 @@ def promote(
             if release is not None and created:
                 _take_back(catalog, release)
             raise
+    # Given again, it is the release that stands there, not what it was published from.
+    stands = one if entry else known_version(after, as_version or one.version)
     return Promotion(
         model=model,
-        version=entry.version if entry else one.version,
-        from_stage=entry.from_stage if entry else str(one.stage),
+        version=entry.version if entry else stands.version,
+        from_stage=entry.from_stage if entry else str(stands.stage),
         to_stage=str(target),
         displaced=entry.displaced if entry else None,
-        derived_from=entry.derived_from if entry else None,
-        image=entry.image if entry else one.image,
+        derived_from=entry.derived_from if entry else stands.derived_from if as_version else None,
+        image=entry.image if entry else stands.image,
         revision=after.revision,
         gates=tuple(gates),
         changed=entry is not None and not dry_run,

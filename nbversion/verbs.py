@@ -152,8 +152,46 @@ def _comment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT", nargs="+")
 
 
-def _references(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("references", metavar="REF", nargs="*", help="default: the whole project")
+def _verify(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("references", metavar="REF", nargs="*", help="default: the whole project")
+    add(
+        "--complete",
+        action="store_true",
+        help="fail also on bytes that are only elsewhere, as in a fresh clone",
+    )
+    add(
+        "--repair",
+        action="store_true",
+        help="move what is corrupt to .quarantine/ (nothing is deleted) and put back a verified copy "
+        "of that and of what is missing, from anywhere in the project; texts are never repaired",
+    )
+    add(
+        "--from",
+        dest="offered",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="look for copies in this file or folder too, which is only read; may be given again",
+    )
+    add(
+        "--sums",
+        action="store_true",
+        help="hash nothing; print the sum that every file should have, for: shasum -a 256 -c",
+    )
+
+
+def _act_verify(project: Project, words: argparse.Namespace) -> Shown:
+    if words.sums:
+        if words.repair or words.complete or words.offered:
+            raise InvalidInputError("--sums hashes nothing, so it goes with no other option.")
+        return project.sums(*words.references)
+    return project.verify(
+        *words.references,
+        complete=words.complete,
+        repair=words.repair,
+        offered=words.offered,
+    )
 
 
 def _model_or_all(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +212,13 @@ def _reference(parser: argparse.ArgumentParser) -> None:
 
 def _restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REF")
-    parser.add_argument("path", metavar="PATH", help="where to put the copy; must not exist")
+    parser.add_argument("path", metavar="PATH", help="where to put the copy")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="put a snapshot in the place of what is at PATH, which is frozen first as the next "
+        "version of the same data set",
+    )
 
 
 def _nothing(parser: argparse.ArgumentParser) -> None:
@@ -234,9 +278,9 @@ VERBS: tuple[Verb, ...] = (
         name="verify",
         summary="Hash again everything that the references stand on, and say all that differs.",
         example="iris_clf@production",
-        arguments=_references,
-        act=lambda project, words: project.verify(*words.references),
-        completes={"references": "ref"},
+        arguments=_verify,
+        act=_act_verify,
+        completes={"references": "ref", "offered": "path"},
     ),
     Verb(
         name="registry",
@@ -285,7 +329,9 @@ VERBS: tuple[Verb, ...] = (
         summary="Make a writable copy of a snapshot or a model version outside the store.",
         example="iris_v0.1 data/restored/iris",
         arguments=_restore,
-        act=lambda project, words: project.restore(words.reference, words.path),
+        act=lambda project, words: project.restore(
+            words.reference, words.path, overwrite=words.overwrite
+        ),
         completes={"reference": "ref", "path": "path"},
     ),
     Verb(
@@ -310,6 +356,7 @@ EXPANDED = frozenset(
         "reference",
         "references",
         "path",
+        "offered",
         "model",
         "version",
         "as_version",

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-import nbversion.disk as disk_module
+import nbversion.disk.staging as staging_module
 from nbversion import syscalls
 from nbversion.disk import Disk, is_leftover
 from nbversion.errors import ConflictError, LostRaceError, StorageError
@@ -27,7 +27,7 @@ class Recording(Disk):
 
     def step(self, primitive, path):
         steps, fail_at, error = self._notes
-        steps.append((primitive, path.name))
+        steps.append((primitive, os.path.basename(path)))
         # Removing is what cleans up: a fault there stands for a machine that went down.
         if len(steps) == fail_at and primitive != "remove_tree":
             raise error
@@ -110,7 +110,7 @@ def test_many_files_are_flushed_with_one_call(tmp_path, monkeypatch):
     monkeypatch.setattr(syscalls, "sync_filesystem", lambda fd: (calls.append(fd), real(fd))[1])
     disk = Disk()
     with disk.stage(tmp_path) as staging:
-        for at in range(disk_module.SYNC_WHOLE_ABOVE + 1):
+        for at in range(staging_module.SYNC_WHOLE_ABOVE + 1):
             staging.write(f"{at}", [b"x"])
         staging.flush()
     assert len(calls) == 1

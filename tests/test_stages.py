@@ -94,6 +94,25 @@ def test_as_publishes_the_same_bytes_as_a_release(project, register, root):
     assert project.verify().holds
 
 
+def test_a_release_published_by_a_promotion_is_not_published_by_it_again(project, register):
+    register("v0.1.0-dev.1")
+    for at, version in enumerate(("v0.1.0", "v0.2.0")):
+        first = project.promote("clf", "v0.1.0-dev.1", "production", as_version=version)
+        before = listing(project.root / "models")
+        again = project.promote("clf", "v0.1.0-dev.1", "production", as_version=version)
+        assert (first.changed, again.changed) == (True, False)
+        assert (again.version, again.from_stage, again.derived_from, again.revision) == (
+            version,
+            "production",
+            "v0.1.0-dev.1",
+            2 + at,
+        )
+        assert listing(project.root / "models") == before
+    for version, stage in (("v0.1.0", "production"), ("v0.2.0", "staging")):
+        with pytest.raises(ConflictError, match=f"{version} is taken"):
+            project.promote("clf", "v0.1.0-dev.1", stage, as_version=version)
+
+
 def test_a_card_that_is_not_utf8_is_carried_along(project, register):
     dev = register("v0.1.0-dev.1")
     (dev.path / "model_card.md").write_bytes(b"caf\xe9 v0.1.0-dev.1")

@@ -1,7 +1,8 @@
 """What git knows about the code that is running, read without changing the repository.
 
-Only three questions are asked: which commit, is the tree as that commit has it, and who works
-here. Every answer that git cannot give is None, with the reason in a sentence.
+Only four questions are asked: which commit, is the tree as that commit has it, who works here, and
+which files do others get with a clone. Every answer that git cannot give is None, with the reason
+in a sentence, or no file at all.
 """
 
 from __future__ import annotations
@@ -195,6 +196,37 @@ def git_identity(root: Path) -> str | None:
     name = re.sub(r"<[^>]*>?", " ", asked.out.decode("utf-8", "replace"))
     name = " ".join(name.split())
     return printable(name) if name and "@" not in name else None
+
+
+def published_files(root: Path, *, below: Sequence[str]) -> frozenset[str]:
+    """Return the committed files that there may be other copies of this repository for.
+
+    Parameters
+    ----------
+    root : Path
+        A folder of the working tree, not necessarily its top.
+    below : sequence of str
+        Folders relative to `root`.
+
+    Returns
+    -------
+    frozenset of str
+        Paths relative to `root`, with ``/``. None when the repository names no remote and is no
+        worktree of another one: then nobody else can have got anything with a clone, or when git
+        cannot tell.
+    """
+    top, git = git_root(root), _find_git()
+    if top is None or git is None:
+        return frozenset()
+    remotes = _ask(git, ["remote"], cwd=top)
+    if not remotes.out.strip() and not os.path.isfile(top / ".git"):
+        return frozenset()
+    listed = _ask(
+        git,
+        ["--literal-pathspecs", "ls-tree", "-r", "-z", "--name-only", "HEAD", "--", *below],
+        cwd=root,
+    )
+    return frozenset(os.fsdecode(one) for one in listed.out.split(b"\0") if one)
 
 
 def _unknown(warning: str) -> GitState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nbversion.errors import FormatError
+from nbversion.errors import FormatError, quoted
 from nbversion.formats.json_text import broken
 
 SCHEMA_VERSION = 1
@@ -31,7 +31,7 @@ class Fields:
 
     def error(self, key: str, want: str) -> FormatError:
         """Make the error for a field that is not `want`."""
-        got = "nothing" if key not in self.values else repr(self.values[key])[:80]
+        got = "nothing" if key not in self.values else quoted(self.values[key])
         return broken(self.where, f"{key!r} must be {want}, got {got}")
 
     def required(self, key: str) -> str:

@@ -11,7 +11,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nbversion.errors import FormatError, InvalidInputError
+from nbversion.errors import FormatError, InvalidInputError, quoted
 from nbversion.hashing import digest_of
 
 if TYPE_CHECKING:
@@ -61,6 +61,13 @@ def dump_inline(value: Any) -> str:
         text.encode()
     except (TypeError, ValueError, RecursionError) as exc:
         raise not_writable(exc) from exc
+    return escape_controls(text)
+
+
+def escape_controls(text: str) -> str:
+    """Escape in a JSON text what not every reader takes raw."""
+    if text.isascii() and "\x7f" not in text:
+        return text
     return RAW_CONTROLS.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
@@ -191,7 +198,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice!r} stands twice")
+        raise ValueError(f"the key {quoted(twice)} stands twice")
     return found
 
 

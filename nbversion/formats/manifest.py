@@ -6,14 +6,45 @@ lie; a manifest never names a path outside its own version's folder.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from nbversion import names
-from nbversion.errors import InvalidInputError
+from nbversion.errors import FormatError, InvalidInputError
 from nbversion.formats.fields import SCHEMA_VERSION, Fields
-from nbversion.formats.json_text import broken, dump_json, ordered, parse_json, record_digest
+from nbversion.formats.file_list import (
+    FrozenFile,
+    check_below,
+    digest_with_files,
+    dump_files,
+    sorted_files,
+    split_text,
+)
+from nbversion.formats.json_text import (
+    MAX_BYTES,
+    broken,
+    dump_json,
+    ordered,
+    parse_json,
+    record_digest,
+)
 from nbversion.hashing import is_digest, is_hex_digest, tree_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "MANIFEST",
+    "MODEL_CARD",
+    "UNHASHED",
+    "FrozenFile",
+    "Manifest",
+    "check_below",
+    "missing_digest",
+    "parse_manifest",
+]
 
 MANIFEST = "manifest.json"
 MODEL_CARD = "model_card.md"
@@ -40,41 +71,7 @@ _KEYS = (
 )
 
 
-def check_below(path: str) -> str:
-    """Return `path` when it is a plain relative path that stays where it is joined to.
-
-    Names are opaque: nothing is decoded or normalised.
-
-    Raises
-    ------
-    InvalidInputError
-        For an absolute path, an empty part, ``.``, ``..``, a backslash or a NUL.
-    """
-    parts = path.split("/")
-    if "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise InvalidInputError(f"the path {path!r} is not a plain relative path with '/'")
-    return path
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenFile:
-    """One file of a version.
-
-    Parameters
-    ----------
-    path : str
-        Below the version's folder, with ``/``.
-    size_bytes : int
-    sha256 : str
-        Bare, lower-case, 64 hex digits.
-    """
-
-    path: str
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A version of a data set (`kind` "data") or a model (`kind` "model").
 
@@ -117,12 +114,12 @@ class Manifest:
     problem: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The digest of the content, computed from `files`."""
         return tree_digest((one.path, one.size_bytes, one.sha256) for one in self.files)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """The bytes of all files."""
         return sum(one.size_bytes for one in self.files)
@@ -135,17 +132,39 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest in the order of the contract, its digests computed afresh."""
+        return {
+            key: value if key != "files" else self._file_records()
+            for key, value in self._without_files().items()
+        }
+
+    def dump(self) -> bytes:
+        """Return the text of manifest.json."""
+        return b"".join(self.blocks())
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the text of manifest.json piece by piece."""
+        record = self._without_files()
+        text = dump_json(record)
+        if not self.files:
+            yield text
+            return
+        head, _, tail = text.partition(b'"files": []')
+        yield head + b'"files": ['
+        yield from dump_files(self.files, self.folder)
+        yield b"],\n" + tail.removeprefix(b", ")
+
+    def _file_records(self) -> list[dict[str, Any]]:
+        return [
+            {"path": f"{self.folder}/{path}", "size_bytes": size, "sha256": sha256}
+            for path, size, sha256 in self.files
+        ]
+
+    def _without_files(self) -> dict[str, Any]:
+        """Return the record with its digests, with none of the files."""
         record: dict[str, Any] = {
             "dataset" if self.kind == "data" else "model": self.name,
             "version": self.version,
-            "files": [
-                {
-                    "path": f"{self.folder}/{one.path}",
-                    "size_bytes": one.size_bytes,
-                    "sha256": one.sha256,
-                }
-                for one in self.files
-            ],
+            "files": [],
             "created_utc": self.created_utc,
             "notes": self.notes,
             "digest": self.digest,
@@ -159,12 +178,8 @@ class Manifest:
             "schema_version": SCHEMA_VERSION,
             **self.extra,
         }
-        record["record_digest"] = record_digest(record)
+        record["record_digest"] = digest_with_files(record, self.files, self.folder)
         return ordered(record, _KEYS)
-
-    def dump(self) -> bytes:
-        """Return the text of manifest.json."""
-        return dump_json(self.to_json())
 
 
 def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
@@ -184,7 +199,8 @@ def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
     FormatError
         When the text is no manifest, or a path leaves the version's own folder.
     """
-    fields = Fields(where, parse_json(data, where))
+    values, listed = _parse(data, where, folder)
+    fields = Fields(where, values)
     fields.check_schema()
     if "model" in fields.values and "dataset" in fields.values:
         raise fields.error("model", "absent beside 'dataset'")
@@ -197,15 +213,15 @@ def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
     except InvalidInputError as exc:
         raise broken(where, exc.message.removesuffix(" Nothing was written.")) from exc
     folder = folder or f"data/snapshots/{names.data_ref(name, version)}"
-    files = tuple(
-        sorted(
-            (_parse_file(item, folder) for item in fields.records("files")),
-            key=lambda one: one.path.encode(),
-        )
-    )
+    files = sorted_files(listed or (_parse_file(item, folder) for item in fields.records("files")))
     if len({one.path for one in files}) != len(files):
         raise broken(where, "a path stands twice under 'files'")
-    return Manifest(
+    content = tree_digest(files)
+    if listed is None:
+        expected = record_digest(fields.values)
+    else:
+        expected = digest_with_files(fields.values, listed, folder)
+    manifest = Manifest(
         kind=kind,
         name=name,
         version=version,
@@ -222,30 +238,42 @@ def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
             _below(fields, "directories", one) for one in fields.texts("directories")
         ),
         ignored=fields.texts("ignored"),
-        problem=_problem(fields, files),
+        problem=_problem(fields, content, expected),
         extra={key: value for key, value in fields.values.items() if key not in _KEYS},
     )
+    # Computed already: of a million files it is worth a second.
+    manifest.__dict__["digest"] = content
+    return manifest
 
 
-def _problem(fields: Fields, files: tuple[FrozenFile, ...]) -> str | None:
-    content = tree_digest((one.path, one.size_bytes, one.sha256) for one in files)
+def _parse(data: bytes, where: str, folder: str) -> tuple[dict[str, Any], list[FrozenFile] | None]:
+    """Return the values, and the files apart when they stand there as we write them."""
+    # Whatever is wrong with it, the general parser says, with the right line.
+    with contextlib.suppress(UnicodeDecodeError, FormatError):
+        split = split_text(data.decode(), folder) if folder and len(data) <= MAX_BYTES else None
+        if split is not None:
+            return parse_json(split[0].encode(), where), split[1]
+    return parse_json(data, where), None
+
+
+def _problem(fields: Fields, content: str, record: str) -> str | None:
     # Taken over the file as it stands, so that a key that a newer version adds is covered too.
-    for key, expected in (("digest", content), ("record_digest", record_digest(fields.values))):
+    for key, expected in (("digest", content), ("record_digest", record)):
         stated = fields.optional(key)
         if stated is not None and not is_digest(stated):
             raise fields.error(key, "sha256: and 64 lower-case hex digits")
         if stated is not None and stated != expected:
             return f"{key} says {stated}, its content gives {expected}"
-    return missing_digest(fields)
+    return missing_digest(fields, record)
 
 
-def missing_digest(fields: Fields) -> str | None:
+def missing_digest(fields: Fields, record: str) -> str | None:
     """Return the problem of a text that we wrote and whose digest was taken out, or None.
 
     What somebody wrote by hand, as in the lesson, has neither a digest nor a schema version.
     """
     if "schema_version" in fields.values and fields.optional("record_digest") is None:
-        return f"record_digest says nothing, its content gives {record_digest(fields.values)}"
+        return f"record_digest says nothing, its content gives {record}"
     return None
 
 

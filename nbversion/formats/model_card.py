@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbversion.errors import printable
 from nbversion.formats.json_text import dump_inline, encode_floats
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _table(columns: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Return text that stays in its cell and is no markup there."""
+    """Return text that stays in its cell, is no markup there and drives no terminal."""
+    text = printable(" ".join(text.split()))
     for char in "\\`*_{}[]<>|":
         text = text.replace(char, f"\\{char}")
-    return " ".join(text.split())
+    return text

@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from nbversion.errors import InvalidInputError
 from nbversion.formats.fields import SCHEMA_VERSION, Fields
 from nbversion.formats.json_text import decode_number, encode_floats, ordered, record_digest
-from nbversion.formats.manifest import missing_digest
+from nbversion.formats.manifest import check_below, missing_digest
 from nbversion.formats.yaml_text import dump_yaml, parse_yaml
 from nbversion.hashing import is_digest
 
@@ -178,6 +179,7 @@ def parse_run(data: bytes, where: str, run_id: str) -> RunRecord:
         raise fields.error("duration_s", "a number of seconds")
     for item in fields.records("files"):
         item.required("path")
+        _below(item)
         item.required("sha256")
     recorded = fields.optional("record_digest")
     expected = record_digest(fields.values)
@@ -197,14 +199,14 @@ def parse_run(data: bytes, where: str, run_id: str) -> RunRecord:
         owner=fields.text("owner"),
         code=fields.mapping("code"),
         inputs=tuple(item.values for item in fields.records("inputs")),
-        artifacts=tuple(item.values for item in fields.records("artifacts")),
+        artifacts=tuple(_below(item) for item in fields.records("artifacts")),
         origins=fields.mapping("origins"),
         environment=fields.mapping("environment"),
         warnings=fields.texts("warnings"),
         problem=(
             f"record_digest says {recorded}, its content gives {expected}"
             if recorded is not None and recorded != expected
-            else missing_digest(fields)
+            else missing_digest(fields, expected)
         ),
         extra={key: value for key, value in fields.values.items() if key not in _KEYS},
     )
@@ -213,6 +215,17 @@ def parse_run(data: bytes, where: str, run_id: str) -> RunRecord:
 def _data(item: Fields) -> dict[str, Any]:
     item.required("ref")
     item.optional("digest")
+    return item.values
+
+
+def _below(item: Fields) -> dict[str, Any]:
+    """Refuse a path that `verify` would follow out of the project."""
+    if item.optional("path") is not None:
+        try:
+            check_below(item.text("path"))
+        except InvalidInputError as exc:
+            raise item.error("path", "a plain relative path below the project") from exc
+    item.optional("sha256")
     return item.values
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from nbversion.errors import printable, quoted
 from nbversion.formats.json_text import (
     MAX_DEPTH,
     RAW_CONTROLS,
@@ -125,12 +126,17 @@ def parse_yaml(data: bytes, where: str, *, text_at: Collection[tuple[str, ...]])
     try:
         value = _Builder(where, text_at).build(yaml.parse(text, Loader=_loader()))
     except yaml.YAMLError as exc:
-        raise broken(where, "it is not valid YAML (" + " ".join(str(exc).split()) + ")") from exc
+        raise broken(where, f"it is not valid YAML ({_visible(str(exc))})") from exc
     except RecursionError:
         raise broken(where, "it is nested too deep") from None
     if not isinstance(value, dict):
         raise broken(where, "it is not a mapping")
     return value
+
+
+def _visible(text: str) -> str:
+    """Return what is quoted of the file on one line: a tag's escapes can write any control."""
+    return printable(" ".join(text.split()))[:300]
 
 
 def _loader() -> type[yaml.SafeLoader]:
@@ -228,7 +234,7 @@ class _Builder:
             self.check(item)
             key = self.text(item)
             if key in mapping:
-                raise self.error(item, f"the key {key!r} stands twice")
+                raise self.error(item, f"the key {quoted(key)} stands twice")
             mapping[key] = self.node(next(events), events, (*path, key))
         return mapping
 
@@ -237,7 +243,7 @@ class _Builder:
             raise self.error(event, "anchors and aliases are not allowed")
         tag = getattr(event, "tag", None)
         if tag not in (None, "!"):
-            raise self.error(event, f"the tag {tag} is not allowed")
+            raise self.error(event, f"the tag {_visible(tag)} is not allowed")
 
     def scalar(self, event: yaml.ScalarEvent, path: tuple[str, ...]) -> Any:
         text = self.text(event)

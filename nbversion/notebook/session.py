@@ -40,9 +40,11 @@ class Session:
     def project(self) -> Project:
         """The project that the notebook was started in; found when it is first needed."""
         if self._project is None:
+            from nbversion.progress_bar import Bar  # noqa: PLC0415  # as above
             from nbversion.project import Project  # noqa: PLC0415  # the first magic pays, not the load
 
             self._project = Project.find(self._start)
+            self._project.watch(Bar(notebook=True))
         return self._project
 
     def before_cell(self, info: Any = None, *_: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import errno
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +13,10 @@ from nbversion import names
 from nbversion.capture.git import git_identity, git_root
 from nbversion.disk import Disk, is_leftover
 from nbversion.errors import InvalidInputError, NotFoundError, StorageError
+from nbversion.formats.json_text import MAX_BYTES, broken
 from nbversion.formats.settings import SETTINGS, TEMPLATE, Settings, parse_settings
+from nbversion.store.parallel import SILENT, Progress
+from nbversion.store.sources import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,11 +117,14 @@ class ProjectFolder:
     disk : Disk
     clock : callable
         Gives the present as an aware datetime.
+    progress : Progress
+        What is told of long work.
     """
 
     root: Path
     disk: Disk = field(default_factory=Disk)
     clock: Callable[[], datetime] = utc_now
+    progress: Progress = SILENT
     _settings: Settings | None = None
     _owner: str | None = None
     _prepared: bool = False
@@ -127,10 +133,11 @@ class ProjectFolder:
     def settings(self) -> Settings:
         """What nbversion.yaml says, read once."""
         if self._settings is None:
-            path = self.root / SETTINGS
+            # A link to settings that several projects share is the user's own choice.
+            path = Path(os.path.realpath(self.root / SETTINGS))
             try:
-                self._settings = parse_settings(path.read_bytes(), SETTINGS)
-            except FileNotFoundError:
+                self._settings = parse_settings(_whole(path, SETTINGS), SETTINGS)
+            except NotFoundError:
                 self._settings = Settings()
         return self._settings
 
@@ -201,12 +208,7 @@ class ProjectFolder:
         StorageError
             When it cannot be read.
         """
-        try:
-            return (self.root / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFoundError(f"{path} is not there (below {self.root}).") from None
-        except OSError as exc:
-            raise StorageError(f"{path} cannot be read: {exc.strerror}.") from exc
+        return _whole(self.root / path, path)
 
     def children(self, folder: str) -> list[Path]:
         """Return what lies in a folder of ours, by name, without what is still being written.
@@ -238,6 +240,23 @@ class ProjectFolder:
         self._prepared = True
 
 
+def _whole(path: Path, name: str) -> bytes:
+    """Return the bytes of a regular file of a size that a text can have."""
+    try:
+        with open_regular(path) as handle:
+            size = os.fstat(handle.fileno()).st_size
+            if size > MAX_BYTES:
+                raise broken(name, f"it is larger than {MAX_BYTES} bytes")
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(f"{name} is not there (below {path.parent}).") from None
+    except OSError as exc:
+        if isinstance(exc, StorageError):
+            raise
+        why = "it is a symbolic link" if exc.errno == errno.ELOOP else exc.strerror
+        raise StorageError(f"{name} cannot be read: {why}.") from exc
+
+
 def is_name(text: str) -> bool:
     """Whether `text` can be the name of a data set or a model."""
     try:
@@ -248,6 +267,8 @@ def is_name(text: str) -> bool:
 
 
 def _login() -> str:
+    import getpass  # noqa: PLC0415  # only where neither a setting nor git names anybody
+
     try:
         return getpass.getuser()
     except (OSError, KeyError):

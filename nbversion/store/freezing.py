@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbversion.formats.manifest import Manifest
-    from nbversion.store.frozen import FrozenVersion, Stored
+    from nbversion.store.freezer import Stored
+    from nbversion.store.frozen import FrozenVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

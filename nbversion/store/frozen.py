@@ -9,25 +9,21 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from nbversion.errors import IntegrityError, NotFoundError, StorageError
 from nbversion.formats.manifest import MANIFEST, UNHASHED, FrozenFile, Manifest, parse_manifest
-from nbversion.hashing import blocks, hash_stream
-from nbversion.store.sources import open_regular
+from nbversion.hashing import hash_stream
+from nbversion.store.hash_child import HashChild, holds
+from nbversion.store.parallel import Work, hash_watched
+from nbversion.store.sources import SMALL, open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from nbversion.disk import Staging
     from nbversion.store.folder import ProjectFolder
-    from nbversion.store.sources import Source
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 FindingKind = Literal[
     "corrupt", "edited", "chain", "missing", "absent", "extra", "orphan", "unreadable"
@@ -35,8 +31,9 @@ FindingKind = Literal[
 # What a desktop or Jupyter drops into a folder that it only looks at.
 DROPPED_FILES = (".DS_Store", "Thumbs.db")
 DROPPED_FOLDER = ".ipynb_checkpoints"
-# Hashing and copying leave Python for long enough that threads pay from the second file on.
-_WORKERS = min(8, os.cpu_count() or 1)
+# A process of its own takes 15 ms to start, which is 1,500 small files.
+_MANY = 5000
+_CHILDREN = min(3, (os.cpu_count() or 1) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +112,64 @@ class FrozenVersion:
                     kind="edited", ref=ref, path=self.manifest_path, expected=content, got=stated
                 )
             )
-        found += [one for one in in_parallel(self.check, self.manifest.files) if one]
+        found += self._corrupt()
         found += self._missing_folders()
         found += self._extra()
+        return found
+
+    def _corrupt(self) -> list[Finding]:
+        """Hash all files; what is found not to hold is looked at once more, to say why."""
+        manifest = self.manifest
+        work = Work(f"Verifying {manifest.reference}", self.project.progress, manifest.size_bytes)
+
+        def check(entry: FrozenFile) -> Finding | None:
+            return self.check(entry, lambda handle: hash_watched(handle, work))
+
+        links = self.linked_folders()
+        # `check` says what is wrong with those behind a link, without reading them.
+        small: list[FrozenFile] = []
+        large: list[FrozenFile] = []
+        for one in manifest.files:
+            is_small = one.size_bytes <= SMALL and not (links and _is_behind(one.path, links))
+            (small if is_small else large).append(one)
+        with work.told(len(manifest.files)):
+            doubtful = [*self._doubtful(small, work), *large]
+            return [one for one in work.run(check, doubtful) if one]
+
+    def linked_folders(self) -> list[str]:
+        """Return the folders below the version's that are links: what is behind is not the version's."""
+        folders = {path.rpartition("/")[0] for path, _, _ in self.manifest.files}
+        above = {
+            "/".join(parts[:end])
+            for parts in (folder.split("/") for folder in folders)
+            for end in range(1, len(parts) + 1)
+        }
+        return sorted(one for one in above if one and os.path.islink(self.path / one))
+
+    def _doubtful(self, files: list[FrozenFile], work: Work) -> list[FrozenFile]:
+        """Hash small files, with all cores where they are many, and return what does not hold."""
+        folder = str(self.path)
+        children = _CHILDREN if len(files) >= _MANY else 0
+        shares = [files[at :: children + 1] for at in range(children + 1)]
+        running = [
+            HashChild([(f"{folder}/{path}", size, sha256) for path, size, sha256 in share])
+            for share in shares[1:]
+        ]
+
+        def look(entry: FrozenFile) -> FrozenFile | None:
+            path, size, sha256 = entry
+            work.did(0, size * (children + 1))
+            return None if holds(f"{folder}/{path}", size, sha256) else entry
+
+        try:
+            for child in running:
+                child.start()
+            found = [one for one in work.run_here(look, shares[0]) if one]
+            for child, share in zip(running, shares[1:], strict=True):
+                found += [share[at] for at in child.doubtful()]
+        finally:
+            for child in running:
+                child.stop()
         return found
 
     def verify(self, consequence: str) -> None:
@@ -181,6 +233,9 @@ class FrozenVersion:
                 kind=kind, ref=self.manifest.reference, path=path, expected=expected, got=got
             )
 
+        link = self.project.link_above(path.rpartition("/")[0])
+        if link is not None:
+            return finding("corrupt", f"a symbolic link at {link}")
         try:
             with open_regular(self.project.root / path) as handle:
                 sha256, size = consume(handle)
@@ -237,17 +292,27 @@ class FrozenVersion:
         ]
 
 
+def _is_behind(path: str, folders: list[str]) -> bool:
+    return any(path.startswith(f"{one}/") for one in folders)
+
+
 def files_below(base: Path) -> Iterator[str]:
     """Yield the path below `base` of everything but folders and what desktops drop there."""
-    for folder, folders, files in os.walk(base):
-        prefix = os.path.relpath(folder, base).replace(os.sep, "/") + "/"
-        prefix = "" if prefix == "./" else prefix
-        links = {name for name in folders if os.path.islink(os.path.join(folder, name))}
-        folders[:] = sorted(one for one in folders if one != DROPPED_FOLDER or one in links)
-        for name in sorted([*files, *links]):
-            dropped = name in DROPPED_FILES and not os.path.islink(os.path.join(folder, name))
-            if not dropped:
-                yield f"{prefix}{name}"
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        try:
+            with os.scandir(f"{base}/{prefix}") as found:
+                entries = sorted(found, key=lambda one: one.name)
+        except OSError:
+            # What cannot be looked into is told of when its listed files are read.
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != DROPPED_FOLDER:
+                    pending.append(f"{prefix}{entry.name}/")
+            elif entry.name not in DROPPED_FILES or entry.is_symlink():
+                yield prefix + entry.name
 
 
 def linked(ref: str, path: str) -> Finding:
@@ -259,17 +324,6 @@ def linked(ref: str, path: str) -> Finding:
 
 # What a version's file is opened with; see `open_regular`.
 open_frozen = open_regular
-
-
-def in_parallel(work: Callable[[A], B], items: Sequence[A]) -> list[B]:
-    """Do `work` on each item, several at a time, and return the results in order."""
-    if len(items) < 2 or _WORKERS < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="nbversion") as pool:
-        chunk = max(1, len(items) // (_WORKERS * 8))
-        parts = [items[at : at + chunk] for at in range(0, len(items), chunk)]
-        done = pool.map(lambda part: [work(item) for item in part], parts)
-        return [result for part in done for result in part]
 
 
 def load_version(project: ProjectFolder, folder: str) -> FrozenVersion:
@@ -304,84 +358,3 @@ def require_unlinked(project: ProjectFolder, folder: str) -> None:
             expected="a folder of its own",
             got=link,
         )
-
-
-@dataclass(slots=True)
-class Stored:
-    """How the bytes of a new version came to lie there, in numbers of files."""
-
-    copied: int = 0
-    linked: int = 0
-
-    def to_json(self) -> dict[str, int]:
-        """Return the counts."""
-        return {"copied": self.copied, "linked": self.linked}
-
-
-@dataclass(slots=True)
-class Freezer:
-    """Copies a source into a staging folder, storing once what an older version has already.
-
-    Parameters
-    ----------
-    staging : Staging
-    older : sequence of FrozenVersion
-        Their files may get a second name; each is hashed again first, and a content is linked only
-        once, because a hard link is no second copy.
-    """
-
-    staging: Staging
-    older: Sequence[FrozenVersion] = ()
-    stored: Stored = field(default_factory=Stored)
-    _known: dict[str, list[tuple[Path, FrozenFile]]] = field(default_factory=dict)
-    _sizes: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        for version in self.older:
-            for one in () if version.manifest.problem else version.manifest.files:
-                self._known.setdefault(one.sha256, []).append((version.path / one.path, one))
-                self._sizes.add(one.size_bytes)
-
-    def freeze(self, source: Source) -> tuple[FrozenFile, ...]:
-        """Copy or link every file, hashing each in the same pass."""
-        paths = list(source.items)
-        found = in_parallel(lambda path: self._freeze(source, path), paths)
-        for path in source.directories:
-            self.staging.make_folder(path)
-        self.stored.linked += sum(linked for _, linked in found)
-        self.stored.copied += sum(not linked for _, linked in found)
-        return tuple(sorted((one for one, _ in found), key=lambda one: one.path.encode()))
-
-    def _freeze(self, source: Source, path: str) -> tuple[FrozenFile, bool]:
-        if source.size(path) in self._sizes:
-            sha256, size = source.read(path, hash_stream)
-            if self._link(sha256, path):
-                return FrozenFile(path, size, sha256), True
-        sha256, size = source.read(
-            path,
-            lambda handle: self.staging.write(path, blocks(handle)),
-            redo=lambda: self.staging.discard(path),
-        )
-        return FrozenFile(path, size, sha256), False
-
-    def _link(self, sha256: str, path: str) -> bool:
-        # Taken out whole: several older names of one content may be one inode.
-        for existing, known in self._known.pop(sha256, ()):
-            try:
-                with open_regular(existing) as handle:
-                    intact = hash_stream(handle) == (known.sha256, known.size_bytes)
-            except OSError:
-                intact = False
-            if intact and self.staging.link(existing, path):
-                return True
-        return False
-
-
-def hash_source(source: Source) -> tuple[FrozenFile, ...]:
-    """Hash every file of a source without copying anything."""
-
-    def one(path: str) -> FrozenFile:
-        sha256, size = source.read(path, hash_stream)
-        return FrozenFile(path, size, sha256)
-
-    return tuple(in_parallel(one, list(source.items)))

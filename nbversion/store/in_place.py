@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from nbversion.errors import IntegrityError
 from nbversion.formats.json_text import parse_json
 from nbversion.formats.manifest import MANIFEST, MODEL_CARD, UNHASHED
-from nbversion.store.folder import QUARANTINE
-from nbversion.store.frozen import hash_source
+from nbversion.store.folder import QUARANTINE, SNAPSHOTS
+from nbversion.store.freezer import hash_source
 from nbversion.store.sources import list_source
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def swap(project: ProjectFolder, staging: Staging, manifest: Manifest, source: S
     IntegrityError
         When somebody wrote to the folder meanwhile; it was put back.
     """
-    disk, old, final = project.disk, staging.folder, project.root / manifest.folder
+    disk, final = project.disk, project.root / manifest.folder
+    old = staging.becomes_swap()
     text = manifest.dump()
     staging.kept = True
     try:
@@ -113,6 +114,11 @@ def swap(project: ProjectFolder, staging: Staging, manifest: Manifest, source: S
         # Not in the frozen copy, and not ours to delete.
         disk.set_aside(old, project.root / QUARANTINE)
     staging.kept = False
+
+
+def recover(project: ProjectFolder) -> None:
+    """Finish what a process left that was killed while it put a frozen copy in a folder's place."""
+    project.disk.recover_exchanges(project.root / SNAPSHOTS, project.root / QUARANTINE)
 
 
 def _require_unchanged(

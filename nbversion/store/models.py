@@ -21,8 +21,10 @@ from nbversion.formats.json_text import dump_json, parse_json
 from nbversion.formats.manifest import MANIFEST, MODEL_CARD, Manifest
 from nbversion.names import Version
 from nbversion.store.folder import MODELS
-from nbversion.store.frozen import Freezer, FrozenVersion, load_version, require_unlinked
+from nbversion.store.freezer import Freezer, Shelf
+from nbversion.store.frozen import FrozenVersion, load_version, require_unlinked
 from nbversion.store.sources import Source
+from nbversion.store.stat_index import NOTHING_SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +56,7 @@ class ModelContent:
         Makes the first model card's text from the version's name.
     """
 
-    items: Mapping[str, Path | bytes]
+    items: Mapping[str, str | Path | bytes]
     metrics: Mapping[str, Any]
     params: Mapping[str, Any]
     run_id: str | None
@@ -231,14 +233,20 @@ class Models:
         require_unlinked(project, manifest.folder)
         project.prepare()
         with project.disk.stage(project.root / MODELS / manifest.name) as staging:
-            files = Freezer(staging, older).freeze(source)
+            freezer = Freezer(staging, map(_shelf, older), progress=project.progress)
+            files = freezer.freeze(source)
             manifest = replace(manifest, files=files, directories=source.directories)
             if card:
                 staging.write(MODEL_CARD, [card], mode=TEXT_MODE)
-            staging.write(MANIFEST, [manifest.dump()], mode=TEXT_MODE)
+            staging.write(MANIFEST, manifest.blocks(), mode=TEXT_MODE)
             staging.flush()
             project.disk.publish(staging.folder, project.root / manifest.folder)
         return FrozenVersion(project, manifest, f"{manifest.folder}/{MANIFEST}")
+
+
+def _shelf(version: FrozenVersion) -> Shelf:
+    # Nothing is known of the marks of its files, so each is hashed before it is shared.
+    return Shelf(cost=0, load=lambda: (version, NOTHING_SEEN))
 
 
 def taken(model: str, version: str) -> ConflictError:

@@ -117,6 +117,9 @@ def plan_promote(
 ) -> Entry | None:
     """Return the entry that moves a version to `stage`; None when it stands there already.
 
+    So does a release that this very command published before: whoever could not see how it ended may
+    give it again.
+
     Raises
     ------
     NotFoundError
@@ -129,6 +132,10 @@ def plan_promote(
     one = known_version(registry, version)
     tagged = Version(as_version or one.version)
     if as_version is not None:
+        release = registry.find(as_version)
+        same = (as_version, one.version, one.digest, stage)
+        if release is not None and same == _publication(release) and image in (None, release.image):
+            return None
         _check_as(registry, one, as_version)
     if stage in _TAGGED_ONLY and not tagged.is_release:
         raise RefusedError(
@@ -162,6 +169,11 @@ def plan_promote(
         comment=comment,
         derived_from=one.version if as_version else None,
     )
+
+
+def _publication(one: RegisteredVersion) -> tuple[object, ...]:
+    """Return what says of a release which promotion published it, and that it stands there yet."""
+    return (one.version, one.derived_from, one.digest, one.stage)
 
 
 def suggested_release(registry: Registry, version: str) -> str:

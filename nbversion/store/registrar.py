@@ -233,6 +233,8 @@ class Registrar:
             *claimed, free = self._claims(registry)
             if not claimed or self._is_superseded(claimed[-1]):
                 return registry, free
+            # What breaks its own laws is no older state of ours: publishing over it would hide that.
+            self._require_sound(registry)
             registry = self._parse(claimed[-1], model)
             self._put(registry, claimed[-1])
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nbversion import names
-from nbversion.capture.process import process_is_gone
 from nbversion.disk import FROZEN_MODE
 from nbversion.errors import (
     FormatError,
@@ -18,6 +17,7 @@ from nbversion.errors import (
     StorageError,
 )
 from nbversion.formats.run_record import RunRecord, parse_run
+from nbversion.process import process_is_gone
 from nbversion.store.folder import CACHE, RUNS
 
 if TYPE_CHECKING:
@@ -122,11 +122,24 @@ class Runs:
             run_id = names.new_run_id(name, now=self.project.clock(), used=self.ids())
             record = make(run_id)
             path = self.project.root / self.project.run_file(run_id)
-            if self.project.disk.create(path, record.dump()):
-                self.project.disk.make_folder(self._marks)
-                self.project.disk.mark(self._marks / run_id)
-                return record
+            try:
+                if self.project.disk.create(path, record.dump()):
+                    self.project.disk.make_folder(self._marks)
+                    self.project.disk.mark(self._marks / run_id)
+                    return record
+            except BaseException:
+                self._take_back(record)
+                raise
         raise InvalidInputError(f"no free run id was found for {name!r}. Nothing was run.")
+
+    def _take_back(self, record: RunRecord) -> None:
+        """Remove the record of a run that could not begin: it would say "running" for ever."""
+        path = self.project.root / self.project.run_file(record.run_id)
+        # The error that led here is what the user must see.
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == record.dump():
+                self.project.disk.remove(path)
+                self.project.disk.remove(self._marks / record.run_id)
 
     def end(self, record: RunRecord) -> None:
         """Write the record for the last time, read-only."""

@@ -20,26 +20,21 @@ from nbversion.errors import (
 from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest
 from nbversion.names import Version
 from nbversion.store.folder import SNAPSHOTS
+from nbversion.store.freezer import Freezer, Shelf, Stored, hash_some
 from nbversion.store.freezing import Request, Snapshot
-from nbversion.store.frozen import (
-    Freezer,
-    FrozenVersion,
-    Stored,
-    hash_source,
-    load_version,
-    require_unlinked,
-)
-from nbversion.store.in_place import check_stated, is_frozen, list_in_place, swap
-from nbversion.store.sources import list_source
+from nbversion.store.frozen import FrozenVersion, load_version, require_unlinked
+from nbversion.store.in_place import check_stated, is_frozen, list_in_place, recover, swap
+from nbversion.store.sources import list_source, mark_of
+from nbversion.store.stat_index import StatIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from nbversion.disk import Staging
-    from nbversion.formats.manifest import FrozenFile
     from nbversion.store.folder import ProjectFolder
-    from nbversion.store.sources import Source
+    from nbversion.store.sources import Mark, Source
+    from nbversion.store.stat_index import Seen
 
 # The lesson's first example keeps one manifest beside the version's folder.
 LESSON_MANIFEST = f"{SNAPSHOTS}/{MANIFEST}"
@@ -183,8 +178,9 @@ class Snapshots:
         names.check_name(request.name, "data set")
         if request.version is not None:
             names.data_version(request.version)
+        known = self._known(source)
         for _ in range(_RACES):
-            same = self._same(source, request)
+            same = self._same(source, request, known)
             if same is not None:
                 return Snapshot(
                     frozen=same,
@@ -193,7 +189,7 @@ class Snapshots:
                     warnings=_notes_stand(same, request),
                 )
             try:
-                frozen, stored = self._publish(source, request)
+                frozen, stored = self._publish(source, request, known)
             except ConflictError:
                 # Somebody published this version meanwhile: look again what it holds.
                 continue
@@ -204,11 +200,35 @@ class Snapshots:
             f"others keep publishing versions of {request.name}; nothing was written. Try again."
         )
 
-    def _same(self, source: Source, request: Request) -> FrozenVersion | None:
-        """Return the version that holds this content already, where that counts."""
+    # -- what need not be read -------------------------------------------------------------
+
+    @property
+    def _index(self) -> StatIndex:
+        return StatIndex(self.project)
+
+    def _known(self, source: Source) -> dict[str, str]:
+        """Return the digests of the source's files that were not written to since the last time."""
+        return self._index.load(_source_key(source)).known(source.marks) if source.base else {}
+
+    def _remember(
+        self, source: Source, digests: Mapping[str, str], read: Mapping[str, Mark]
+    ) -> None:
+        """Keep what the source's files were, for the next time."""
+        if source.base:
+            marks = {**source.marks, **read}
+            seen = {path: (mark, digests[path]) for path, mark in marks.items()}
+            self._index.save(_source_key(source), seen, before_ns=source.listed_ns)
+
+    def _same(
+        self, source: Source, request: Request, known: dict[str, str]
+    ) -> FrozenVersion | None:
+        """Return the version that holds this content already, where that counts.
+
+        What had to be hashed is added to `known`.
+        """
         if request.version is None:
             existing = self.newest(request.name)
-            if existing is None or not _may_equal(source, existing.manifest):
+            if existing is None or _differs(known, existing.manifest):
                 return None
         else:
             wanted = Version(request.version)
@@ -216,18 +236,41 @@ class Snapshots:
                 self._refuse_taken_folder(request.name, request.version)
                 return None
             existing = self.load(request.name, request.version)
-        if _content(hash_source(source)) == _content(existing.manifest.files):
-            existing.verify(
-                f"The content of {request.source or 'the source'} is unharmed; freeze it as a new "
-                "version with --version."
-            )
-            return existing
+        if _sizes_fit(source, existing.manifest):
+            unknown = [path for path in source.items if path not in known]
+            files, read = hash_some(source, unknown, self.project.progress)
+            known.update({one.path: one.sha256 for one in files})
+            if all(known[path] == sha256 for path, _, sha256 in existing.manifest.files):
+                self._require_present(existing, request)
+                if read:
+                    self._remember(source, known, read)
+                return existing
         if request.version is None:
             return None
         raise ConflictError(
             f"{existing.manifest.reference} exists with other content ({existing.manifest.digest}). "
             "It was left as it is; leave --version away for the next one.",
             expected=existing.manifest.digest,
+        )
+
+    def _require_present(self, existing: FrozenVersion, request: Request) -> None:
+        """Refuse to give back a version whose frozen files were touched and do not hold."""
+        seen = self._index.load(_frozen_key(existing.manifest))
+        untouched = not existing.manifest.problem and seen.stand(str(existing.path))
+        untouched &= len(seen.marks) == len(existing.manifest.files)
+        if untouched:
+            return
+        marks = {one.path: mark_of(existing.path / one.path) for one in existing.manifest.files}
+        existing.verify(
+            f"The content of {request.source or 'the source'} is unharmed; freeze it as a new "
+            "version with --version."
+        )
+        self._index.save(
+            _frozen_key(existing.manifest),
+            {
+                one.path: (marks[one.path]._replace(ctime_ns=0), one.sha256)
+                for one in existing.manifest.files
+            },
         )
 
     def _refuse_taken_folder(self, name: str, version: str) -> None:
@@ -237,25 +280,50 @@ class Snapshots:
                 f"place with: %snapshot {folder}"
             )
 
-    def _publish(self, source: Source, request: Request) -> tuple[FrozenVersion, Stored]:
+    def _publish(
+        self, source: Source, request: Request, known: Mapping[str, str]
+    ) -> tuple[FrozenVersion, Stored]:
         project = self.project
         version = request.version or str(names.next_data_version(self._used(request.name)))
         folder = project.snapshot_folder(request.name, version)
         require_unlinked(project, folder)
         project.prepare()
-        with project.disk.stage(project.root / SNAPSHOTS) as staging:
-            manifest, stored = self._build(staging, source, replace(request, version=version))
+        recover(project)
+        with project.disk.stage(project.root / SNAPSHOTS, resumable=True) as staging:
+            freezer = self._freezer(staging, request.name, Version(version), known)
+            manifest = self._build(freezer, source, replace(request, version=version))
             project.disk.publish(staging.folder, project.root / folder)
-        return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), stored
+        self._index.save(_frozen_key(manifest), freezer.frozen_marks)
+        digests = {one.path: one.sha256 for one in manifest.files}
+        self._remember(source, digests, freezer.read_marks)
+        return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), freezer.stored
+
+    def _freezer(
+        self, staging: Staging, name: str, version: Version, known: Mapping[str, str]
+    ) -> Freezer:
+        older = [one for one in self.versions(name) if one < version]
+        shelves = (self._shelf(name, one) for one in reversed(older[-_LINKABLE:]))
+        return Freezer(staging, shelves, known, self.project.progress)
+
+    def _shelf(self, name: str, version: Version) -> Shelf:
+        def load() -> tuple[FrozenVersion, Seen] | None:
+            # One that cannot be read shares nothing; `verify` says what is wrong with it.
+            with contextlib.suppress(FormatError, IntegrityError, NotFoundError, StorageError):
+                frozen = self.load(name, str(version))
+                return frozen, self._index.load(_frozen_key(frozen.manifest))
+            return None
+
+        folder = self.project.root / self.project.snapshot_folder(name, str(version))
+        return Shelf(cost=max(0, mark_of(folder / MANIFEST).size), load=load)
 
     def _build(
-        self, staging: Staging, source: Source, request: Request, stated: Manifest | None = None
-    ) -> tuple[Manifest, Stored]:
+        self, freezer: Freezer, source: Source, request: Request, stated: Manifest | None = None
+    ) -> Manifest:
         """Make the whole version in the staging folder, durable.
 
         Parameters
         ----------
-        staging : Staging
+        freezer : Freezer
         source : Source
         request : Request
             With name and version.
@@ -266,7 +334,6 @@ class Snapshots:
         version = Version(request.version or "")
         older = [one for one in self.versions(request.name) if one < version]
         parent = older[-1] if older else None
-        freezer = Freezer(staging, self._linkable(request.name, older))
         files = freezer.freeze(source)
         if stated is not None:
             check_stated(stated, names.data_ref(request.name, str(version)), files)
@@ -287,17 +354,9 @@ class Snapshots:
             ignored=source.ignored,
             extra=stated.extra if stated else {},
         )
-        staging.write(MANIFEST, [manifest.dump()], mode=TEXT_MODE)
-        staging.flush()
-        return manifest, freezer.stored
-
-    def _linkable(self, name: str, older: list[Version]) -> list[FrozenVersion]:
-        """Return the versions whose files may be linked, newest first; a broken one has none."""
-        found = []
-        for version in reversed(older[-_LINKABLE:]):
-            with contextlib.suppress(FormatError, IntegrityError, NotFoundError, StorageError):
-                found.append(self.load(name, str(version)))
-        return found
+        freezer.staging.write(MANIFEST, manifest.blocks(), mode=TEXT_MODE)
+        freezer.staging.flush()
+        return manifest
 
     # -- in place --------------------------------------------------------------------------
 
@@ -327,6 +386,7 @@ class Snapshots:
                     "written."
                 )
         require_unlinked(project, folder)
+        recover(project)
         others = [one for one in self.spellings(name, version) if one != folder]
         if others:
             raise ConflictError(
@@ -347,12 +407,14 @@ class Snapshots:
         request = replace(request, name=name, version=str(version), source=request.source or folder)
         project.prepare()
         with project.disk.stage(project.root / SNAPSHOTS) as staging:
-            manifest, stored = self._build(staging, source, request, stated)
+            freezer = self._freezer(staging, name, version, {})
+            manifest = self._build(freezer, source, request, stated)
             swap(project, staging, manifest, source)
+        self._index.save(_frozen_key(manifest), freezer.frozen_marks)
         return Snapshot(
             frozen=FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"),
             created=True,
-            stored=stored,
+            stored=freezer.stored,
             warnings=_collisions(source),
         )
 
@@ -398,13 +460,24 @@ def _spellings(version: Version) -> tuple[str, ...]:
     return (text, text.removesuffix(".0")) if text.endswith(".0") else (text,)
 
 
-def _content(files: tuple[FrozenFile, ...]) -> set[tuple[str, int, str]]:
-    return {(one.path, one.size_bytes, one.sha256) for one in files}
+def _differs(known: Mapping[str, str], manifest: Manifest) -> bool:
+    """Whether what is known without reading a file shows that the content is another."""
+    return any(known.get(path, sha256) != sha256 for path, _, sha256 in manifest.files)
 
 
-def _may_equal(source: Source, manifest: Manifest) -> bool:
-    sizes = {one.path: one.size_bytes for one in manifest.files}
-    return sizes == {path: source.size(path) for path in source.items}
+def _sizes_fit(source: Source, manifest: Manifest) -> bool:
+    """Whether the source has just the files of a version, by name and size."""
+    return len(source.items) == len(manifest.files) and all(
+        path in source.items and source.size(path) == size for path, size, _ in manifest.files
+    )
+
+
+def _source_key(source: Source) -> str:
+    return f"source {os.path.realpath(source.base)}"
+
+
+def _frozen_key(manifest: Manifest) -> str:
+    return f"frozen {manifest.folder} {manifest.digest}"
 
 
 def _notes_stand(existing: FrozenVersion, request: Request) -> tuple[str, ...]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from nbversion.errors import InvalidInputError, NotFoundError, StorageError
 from nbversion.formats.manifest import UNHASHED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 T = TypeVar("T")
 
@@ -32,7 +33,21 @@ _READ_FLAGS = (
     | getattr(os, "O_BINARY", 0)
 )
 _TRIES = 3
+# Up to here a file is read into memory at once: three calls and no copy in pieces.
+SMALL = 1 << 18
+# As git does: a file that was written to this shortly before it was looked at may be written to once
+# more and keep its times, because those tick slowly (2 s on FAT).
+RACY_NS = 2_000_000_000
 _SHOWN = 10
+
+
+class Mark(NamedTuple):
+    """What shows that a file was not written to since: of a file on disk, by `os.stat`."""
+
+    ino: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,31 +63,105 @@ class Source:
         Empty folders.
     ignored : tuple of str
         What was left out.
+    base : str
+        The file or folder on disk that was listed; empty for anything else.
+    marks : mapping
+        Of the files below `base`, as they were listed.
+    listed_ns : int
+        When the listing began, on the clock that files are marked with.
+    again : callable or None
+        Lists the folder once more, when one of `folders` has another mark than then.
+    folders : mapping
+        Every folder that was listed, by path on disk.
     """
 
-    items: Mapping[str, Path | bytes]
+    items: Mapping[str, str | Path | bytes]
     directories: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    base: str = ""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    listed_ns: int = 0
+    again: Callable[[], Source] | None = None
+    folders: Mapping[str, Mark] = field(default_factory=dict)
 
     def size(self, path: str) -> int:
         """Return the present size in bytes."""
+        if path in self.marks:
+            return self.marks[path].size
         item = self.items[path]
         try:
-            return len(item) if isinstance(item, bytes) else item.lstat().st_size
+            return len(item) if isinstance(item, bytes) else os.lstat(item).st_size
         except OSError as exc:
             raise StorageError(f"{item!s} vanished while it was read: {exc.strerror}.") from exc
 
     def read(
         self, path: str, consume: Callable[[BinaryIO], T], *, redo: Callable[[], object] = list
-    ) -> T:
+    ) -> tuple[T, Mark | None]:
         """Give the file's bytes to `consume`; see `read_stable`."""
         item = self.items[path]
         if isinstance(item, bytes):
-            return consume(BytesIO(item))
+            return consume(BytesIO(item)), None
         return read_stable(item, consume, redo=redo)
+
+    def read_small(self, path: str) -> tuple[bytes, Mark | None] | None:
+        """Return all bytes of a small file; None for a large one, or one that is being changed."""
+        item = self.items[path]
+        if isinstance(item, bytes):
+            return item, None
+        try:
+            return read_whole(item)
+        except OSError as exc:
+            raise unreadable(item, exc) from exc
+
+    def require_unchanged(self, read: Mapping[str, Mark]) -> None:
+        """Refuse a folder in which files came, went or were written to since they were read.
+
+        Parameters
+        ----------
+        read : mapping
+            The files that were read, and what they were then.
+
+        Raises
+        ------
+        StorageError
+            When it is not the one that was listed any more.
+        """
+        # Without the time of the inode, which a second name changes: a model version is the source
+        # of its own release.
+        changed = [
+            path for path, mark in read.items() if mark_of(self._place(path))[:3] != mark[:3]
+        ]
+        if not changed and self.again is not None and not all(map(self._stands, self.folders)):
+            now = self.again()
+            changed = sorted({*now.items} ^ {*self.items})
+            changed += sorted({*now.directories} ^ {*self.directories})
+        if changed:
+            raise StorageError(
+                f"{self.base or 'the source'} changed while it was read: {some(changed)}. Nothing "
+                "was published; try again when nobody writes to it."
+            )
+
+    def _place(self, path: str) -> str | Path:
+        item = self.items[path]
+        return "" if isinstance(item, bytes) else item
+
+    def _stands(self, folder: str) -> bool:
+        mark = self.folders[folder]
+        # Clocks of files tick slowly: what was changed just before may be changed again unseen.
+        return mark.mtime_ns < self.listed_ns - RACY_NS and mark_of(folder) == mark
+
+    def refused(self) -> list[str]:
+        """Return the files that this user may not read."""
+        places = [str(one) for one in self.items.values() if not isinstance(one, bytes)]
+        return [one for one in places if not os.access(one, os.R_OK)]
 
     def collisions(self) -> list[str]:
         """Return names that a case-insensitive file system would take for one another."""
+        # Most data has plain names, of which one look at all together is enough.
+        if len({path.lower() for path in self.items}) == len(self.items) and all(
+            map(str.isascii, self.items)
+        ):
+            return []
         seen: dict[str, str] = {}
         found = []
         for path in self.items:
@@ -107,67 +196,100 @@ def list_source(path: Path, *, ignore: Collection[str], own: Collection[str] = (
         raise NotFoundError(f"{path} is not there. Nothing was written.") from None
     except OSError as exc:
         raise StorageError(f"{path} cannot be read: {exc.strerror}. Nothing was written.") from exc
+    listed_ns = time.time_ns()
     if stat.S_ISREG(mode):
         _check_names([path.name], path.parent)
-        return Source(items={path.name: path})
+        return Source(
+            items={path.name: str(path)},
+            base=str(path),
+            marks={path.name: mark_of(path)},
+            listed_ns=listed_ns,
+        )
     if not stat.S_ISDIR(mode):
         raise InvalidInputError(
             f"{path} is {_what(mode)}; only files and folders can be frozen.{_target(path)} "
             "Nothing was written."
         )
-    source = _walk(path, ignore, own)
-    if not source.items:
+    walk = _Walk(path, ignore, own)
+    walk.run()
+    if not walk.files:
         raise InvalidInputError(f"{path} holds no file to freeze. Nothing was written.")
-    return source
-
-
-def _walk(base: Path, ignore: Collection[str], own: Collection[str]) -> Source:
-    files: list[str] = []
-    empty: list[str] = []
-    ignored: list[str] = []
-    refused: list[str] = []
-    pending = [""]
-    while pending:
-        prefix = pending.pop()
-        count = 0
-        try:
-            with os.scandir(base / prefix) as found:
-                entries = list(found)
-        except OSError as exc:
-            raise StorageError(
-                f"{base / prefix} cannot be read: {exc.strerror}. Nothing was written."
-            ) from exc
-        for entry in entries:
-            below = f"{prefix}{entry.name}"
-            if below in own:
-                continue
-            if entry.name in ignore:
-                ignored.append(below)
-                continue
-            count += 1
-            if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
-                mode = entry.stat(follow_symlinks=False).st_mode
-                refused.append(f"{below!r} is {_what(mode)}")
-            elif entry.is_dir():
-                pending.append(f"{below}/")
-            else:
-                files.append(below)
-        if not count and prefix:
-            empty.append(prefix.rstrip("/"))
-    if refused:
-        raise InvalidInputError(
-            f"{base}: {_some(sorted(refused))}; only files and folders can be frozen. "
-            "Nothing was written."
-        )
-    _check_names([*files, *empty, *ignored], base)
+    order = sorted(walk.files)
+    base = str(path)
     return Source(
-        items={path: base / path for path in sorted(files, key=str.encode)},
-        directories=tuple(sorted(empty)),
-        ignored=tuple(sorted(ignored)),
+        items={below: f"{base}/{below}" for below in order},
+        directories=tuple(sorted(walk.empty)),
+        ignored=tuple(sorted(walk.ignored)),
+        base=base,
+        marks=walk.files,
+        listed_ns=listed_ns,
+        again=lambda: list_source(path, ignore=ignore, own=own),
+        folders=walk.folders,
     )
 
 
+class _Walk:
+    """One walk through a folder."""
+
+    def __init__(self, base: Path, ignore: Collection[str], own: Collection[str]) -> None:
+        self.base, self.ignore, self.own = str(base), ignore, own
+        self.files: dict[str, Mark] = {}
+        self.folders: dict[str, Mark] = {}
+        self.empty: list[str] = []
+        self.ignored: list[str] = []
+        self._refused: list[str] = []
+        self._pending = [""]
+
+    def run(self) -> None:
+        """List everything, and refuse what cannot be frozen."""
+        while self._pending:
+            prefix = self._pending.pop()
+            folder = f"{self.base}/{prefix}".rstrip("/") or "/"
+            try:
+                # Before its names are read: what comes later changes the mark.
+                self.folders[folder] = mark_of(folder)
+                with os.scandir(folder) as found:
+                    count = self._entries(prefix, found)
+            except OSError as exc:
+                raise StorageError(
+                    f"{folder} cannot be read: {exc.strerror}. Nothing was written."
+                ) from exc
+            if not count and prefix:
+                self.empty.append(prefix.rstrip("/"))
+        if self._refused:
+            raise InvalidInputError(
+                f"{self.base}: {some(sorted(self._refused))}; only files and folders can be "
+                "frozen. Nothing was written."
+            )
+        _check_names([*self.files, *self.empty, *self.ignored], Path(self.base))
+
+    def _entries(self, prefix: str, found: Iterable[os.DirEntry[str]]) -> int:
+        """Take note of the names in one folder; return how many are not left out."""
+        count, files, own, ignore = 0, self.files, self.own, self.ignore
+        for entry in found:
+            name = entry.name
+            below = prefix + name
+            if name in ignore or below in own:
+                if below not in own:
+                    self.ignored.append(below)
+                continue
+            count += 1
+            if entry.is_dir(follow_symlinks=False):
+                self._pending.append(f"{below}/")
+                continue
+            facts = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(facts.st_mode):
+                files[below] = mark_from(facts)
+            else:
+                self._refused.append(f"{below!r} is {_what(facts.st_mode)}")
+        return count
+
+
 def _check_names(paths: list[str], base: Path) -> None:
+    together = "\0".join(paths)
+    # Of most data one look at all names together is enough.
+    if together.isascii() and "\\" not in together and not {*UNHASHED} & {*paths}:
+        return
     bad = []
     for path in paths:
         try:
@@ -179,19 +301,28 @@ def _check_names(paths: list[str], base: Path) -> None:
         if path in UNHASHED:
             bad.append(f"the name {path!r} is taken by the version's own")
     if bad:
-        raise InvalidInputError(f"{base}: {_some(bad)}; rename it. Nothing was written.")
+        raise InvalidInputError(f"{base}: {some(bad)}; rename it. Nothing was written.")
 
 
-def read_stable(path: Path, read: Callable[[BinaryIO], T], *, redo: Callable[[], object]) -> T:
+def read_stable(
+    path: str | Path, read: Callable[[BinaryIO], T], *, redo: Callable[[], object]
+) -> tuple[T, Mark]:
     """Read a regular file through `read`, again when it changed meanwhile.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
     read : callable
         Takes the open file; must read all of it.
     redo : callable
         Undoes what a `read` left that has to be done again.
+
+    Returns
+    -------
+    result : object
+        What `read` returned.
+    mark : Mark
+        The file's, before and after.
 
     Raises
     ------
@@ -201,19 +332,17 @@ def read_stable(path: Path, read: Callable[[BinaryIO], T], *, redo: Callable[[],
     for _ in range(_TRIES):
         try:
             with open_regular(path) as handle:
-                before = os.fstat(handle.fileno())
+                before = mark_from(os.fstat(handle.fileno()))
                 result = read(handle)
-                after = os.fstat(handle.fileno())
+                after = mark_from(os.fstat(handle.fileno()))
                 done = handle.tell()
-            now = path.lstat()
+            now = mark_of(path)
         except OSError as exc:
             if isinstance(exc, StorageError):
                 raise
-            raise StorageError(
-                f"{path} cannot be read: {exc.strerror}. Nothing was published."
-            ) from exc
-        if _mark(before) == _mark(after) == _mark(now) and done == after.st_size:
-            return result
+            raise unreadable(path, exc) from exc
+        if before == after == now and done == after.size:
+            return result, after
         redo()
     raise StorageError(
         f"{path} kept changing while it was read. Nothing was published; try again when nobody "
@@ -221,7 +350,29 @@ def read_stable(path: Path, read: Callable[[BinaryIO], T], *, redo: Callable[[],
     )
 
 
-def open_regular(path: Path) -> BinaryIO:
+def read_whole(path: str | Path) -> tuple[bytes, Mark] | None:
+    """Read a small regular file in one call; None when it is large, or being changed.
+
+    Raises
+    ------
+    OSError
+        When it is no regular file or cannot be read.
+    """
+    handle = os.open(path, _READ_FLAGS)
+    try:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, f"{_what(facts.st_mode)}, not a file", str(path))
+        if facts.st_size > SMALL:
+            return None
+        data = os.read(handle, facts.st_size + 1)
+        before, after = mark_from(facts), mark_from(os.fstat(handle))
+    finally:
+        os.close(handle)
+    return (data, after) if before == after and len(data) == after.size else None
+
+
+def open_regular(path: str | Path) -> BinaryIO:
     """Open a regular file for reading; a link or anything else in its place is refused."""
     handle = os.open(path, _READ_FLAGS)
     mode = os.fstat(handle).st_mode
@@ -231,8 +382,22 @@ def open_regular(path: Path) -> BinaryIO:
     return open(handle, "rb", buffering=0)
 
 
-def _mark(facts: os.stat_result) -> tuple[int, ...]:
-    return (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+def mark_of(path: str | Path) -> Mark:
+    """Return a file's present mark; one that nothing equals when it is gone."""
+    try:
+        return mark_from(os.lstat(path))
+    except OSError:
+        return Mark(-1, -1, -1, -1)
+
+
+def unreadable(path: object, exc: OSError) -> StorageError:
+    """Make the error for a file of the source that cannot be read."""
+    return StorageError(f"{path} cannot be read: {exc.strerror}. Nothing was published.")
+
+
+def mark_from(facts: os.stat_result) -> Mark:
+    """Return the mark of a file from what the system says of it."""
+    return Mark(facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
 def _what(mode: int) -> str:
@@ -253,6 +418,7 @@ def _target(path: Path) -> str:
     return f" It points to {os.readlink(path)}: name that instead." if path.is_symlink() else ""
 
 
-def _some(lines: list[str]) -> str:
+def some(lines: list[str]) -> str:
+    """Return the first few of many names, and how many more there are."""
     more = len(lines) - _SHOWN
     return ", ".join(lines[:_SHOWN]) + (f", and {more} more" if more > 0 else "")

@@ -63,7 +63,7 @@ class RunFiles:
                     def discard(target: str = target) -> None:
                         self._discard(target)
 
-                    sha256, size = source.read(below, copy, redo=discard)
+                    (sha256, size), _ = source.read(below, copy, redo=discard)
                     added[target] = _facts(size, sha256, self.project.describe(path))
             except BaseException:
                 for target in targets.values():

@@ -9,7 +9,7 @@ from nbversion.capture.serializers import full_name, serialize
 from nbversion.store.sources import list_source
 
 
-def model_items(value: Any, model: str) -> tuple[dict[str, Path | bytes], dict[str, Any]]:
+def model_items(value: Any, model: str) -> tuple[dict[str, str | Path | bytes], dict[str, Any]]:
     """Return the files that a model consists of, and how they were made.
 
     A `Path` is taken as it is, as ``model`` with its own suffix; any other object is serialized.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import glob
 import os
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from nbversion import names
 from nbversion.capture.environment import container_image, index_hashes, read_environment
 from nbversion.capture.git import read_git_state
-from nbversion.capture.process import this_process
 from nbversion.capture.secrets import (
     is_secret_name,
     mask_source,
@@ -30,6 +29,7 @@ from nbversion.formats.json_text import dump_json, encode_number
 from nbversion.formats.manifest import check_below
 from nbversion.formats.model_card import first_model_card
 from nbversion.formats.run_record import RunRecord
+from nbversion.process import this_process
 from nbversion.store.folder import OURS
 from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.models import ModelContent, taken
@@ -469,8 +469,14 @@ def _ours_below(top: Path, root: Path) -> tuple[str, ...]:
 
 def status_of(exc: BaseException) -> str:
     """Return how a run ended that `exc` ended; an interrupted ``await`` is cancelled."""
-    interrupted = isinstance(exc, (KeyboardInterrupt, asyncio.CancelledError))
+    interrupted = isinstance(exc, KeyboardInterrupt) or _is_cancelled(exc)
     return "interrupted" if interrupted else "failed"
+
+
+def _is_cancelled(exc: BaseException) -> bool:
+    # Only who waits has loaded it: 20 ms.
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(exc, asyncio.CancelledError)
 
 
 def _clean(text: str) -> str:

@@ -105,6 +105,20 @@ def test_variables_are_put_into_paths_and_references_only(shell, data):
     assert all(b"hunter2" not in one for one in shell.written().values())
 
 
+def test_overwritten_and_damaged_data_comes_back_in_the_notebook(shell, data):
+    (shell.root / "iris.csv").rename(shell.root / "moved.csv")
+    (shell.root / "iris.csv").write_text("overwritten")
+    shell.value("good = 'moved.csv'\nref = 'iris_v0.1'")
+    frozen = shell.root / "data/snapshots/iris_v0.1/iris.csv"
+    frozen.unlink()
+    assert not shell.value("%verify {ref}").holds
+    assert "Put back, verified" in str(shell.value("%verify {ref} --repair --from $good"))
+    done = shell.value("%restore {ref} iris.csv --overwrite")
+    assert done.frozen_as == "iris_v0.2"
+    assert (shell.root / "iris.csv").read_bytes() == frozen.read_bytes()
+    assert len(shell.value("%verify --sums iris_v0.2").sums) == 1
+
+
 def test_a_name_that_is_no_variable_is_left_as_it_is(shell):
     (shell.root / "$gone.csv").write_text("x")
     assert shell.value("%snapshot $gone.csv").manifest.source == "$gone.csv"

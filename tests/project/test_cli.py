@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from hashlib import sha256
 
 import pytest
 
@@ -146,9 +147,70 @@ def test_verify_says_by_its_status_whether_all_holds(served, run, run_json):
     assert (status, record["holds"]) == (1, False)
     assert len(record["findings"]) == 1
     finding = record["findings"][0]
-    assert finding.keys() == {"kind", "ref", "path", "expected", "got"}
+    assert finding.keys() >= {"kind", "ref", "path", "expected", "got", "affects", "advice"}
+    assert finding["affects"][-1] == "clf@v0.2.0"
     assert (finding["kind"], finding["ref"]) == ("corrupt", "iris_v0.1")
     assert finding["path"] == "data/snapshots/iris_v0.1/iris.csv"
+
+
+def test_verify_repairs_from_the_project_and_from_what_is_offered(served, run, run_json):
+    file = served.root / "data/snapshots/iris_v0.1/iris.csv"
+    (served.root / "iris.csv").unlink()
+    file.unlink()
+    assert run("verify")[0] == 1
+    assert not file.exists()
+    status, record = run_json("verify", "--repair")
+    assert (status, record["holds"], record["repaired"]) == (1, False, [])
+    assert record["not_repaired"][0]["path"] == "data/snapshots/iris_v0.1/iris.csv"
+    (served.root / "old").mkdir()
+    (served.root / "old/copy").write_text("a,b\n1,2\n")
+    (served.root / "new.csv").touch()
+    status, record = run_json(
+        "verify", "iris_v0.1", "--repair", "--from", "old", "--from", "new.csv"
+    )
+    assert (status, record["holds"]) == (0, True)
+    assert record["repaired"][0]["from"] == "old/copy"
+    assert file.read_text() == "a,b\n1,2\n"
+
+
+def test_verify_prints_sums_for_the_tools_that_everybody_has(served, run, run_json, process):
+    status, out, err = run("verify", "iris_v0.1", "--sums")
+    assert (status, err) == (0, "")
+    sums = [line.split("  ") for line in out.splitlines()]
+    file = served.root / "data/snapshots/iris_v0.1/iris.csv"
+    assert sums == [[sha256(file.read_bytes()).hexdigest(), "data/snapshots/iris_v0.1/iris.csv"]]
+    status, record = run_json("verify", "--sums")
+    assert (status, len(record["sums"])) == (0, len(run("verify", "--sums")[1].splitlines()))
+    # Nothing is hashed: the sums are what should be, whatever is.
+    file.unlink()
+    assert run("verify", "iris_v0.1", "--sums")[1] == out
+    assert process("verify", "iris_v0.1", "--sums").stdout.decode() == out
+
+
+def test_verify_of_a_clone_fails_only_where_all_is_asked_for(served, run, monkeypatch):
+    def git(folder, *words):
+        who = ("-c", "user.name=t", "-c", "user.email=t@t")
+        subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "all")):
+        git(served.root, *words)
+    clone = served.root.parent / "clone"
+    git(served.root.parent, "clone", "-q", served.root, clone)
+    monkeypatch.chdir(clone)
+    status, out, _ = run("verify")
+    assert status == 0
+    assert "[incomplete]" in out
+    assert run("verify", "--complete")[0] == 1
+
+
+def test_restoring_over_what_was_overwritten(served, run, run_json):
+    (served.root / "iris.csv").write_text("overwritten")
+    status, _, err = run("restore", "iris_v0.1", "iris.csv")
+    assert (status, "--overwrite" in err) == (2, True)
+    status, record = run_json("restore", "iris_v0.1", "iris.csv", "--overwrite")
+    assert (status, record["frozen_as"], record["newly_frozen"]) == (0, "iris_v0.2", True)
+    assert (served.root / "iris.csv").read_text() == "a,b\n1,2\n"
+    assert (served.root / "data/snapshots/iris_v0.2/iris.csv").read_text() == "overwritten"
 
 
 def test_registry_and_comment(served, run, run_json):
@@ -270,6 +332,10 @@ def test_a_version_option_of_a_verb_is_not_that_of_the_command(project, run):
         (["promote", "clf", "v0.1.0", "live"], "the stages are dev, staging"),
         (["snapshot", "none.csv"], "none.csv"),
         (["verify", "none_v0.1"], "'none_v0.1' is no"),
+        (["verify", "--repair", "--from", "none"], "none is not there"),
+        (["verify", "--from", "."], "--repair"),
+        (["verify", "--sums", "--repair"], "goes with no other option"),
+        (["verify", "--sums", "--complete"], "goes with no other option"),
         (["registry", "none"], "there is no model 'none'"),
         (["status", "--js"], "unrecognized arguments: --js"),
     ],
@@ -329,7 +395,7 @@ def test_what_could_not_be_done(project, run, run_json, monkeypatch, raised, sta
 
 
 def test_a_defect_of_ours_never_reads_as_a_check_that_fails(project, capsys, monkeypatch):
-    monkeypatch.setattr(Project, "verify", lambda self, *words: 1 // 0)
+    monkeypatch.setattr(Project, "verify", lambda self, *words, **options: 1 // 0)
     assert cli.main(["verify", "--json"]) == 3
     said = capsys.readouterr()
     assert json.loads(said.out)["error"]["kind"] == "defect"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nbversion.capture.process import this_process
+from nbversion.process import this_process
 from nbversion.errors import (
     ConflictError,
     FormatError,
@@ -128,7 +128,7 @@ def test_a_broken_record_hides_no_other(filled, catalog, run, root, unprivileged
 
 def dead_process():
     code = (
-        "import json; from nbversion.capture.process import this_process;"
+        "import json; from nbversion.process import this_process;"
         "print(json.dumps(this_process()))"
     )
     import json

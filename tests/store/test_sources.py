@@ -5,8 +5,10 @@ import socket
 
 import pytest
 
+from nbversion import hashing
 from nbversion.disk import is_leftover
 from nbversion.errors import InvalidInputError, NotFoundError, StorageError
+from nbversion.store import freezer, parallel, sources
 from nbversion.store.sources import Source, list_source
 
 
@@ -167,44 +169,89 @@ def test_a_file_that_changed_once_while_read_is_read_again(how, raw):
         calls.append(data)
         return data
 
-    found = Source(items={"a": path}).read("a", consume, redo=lambda: undone.append(1))
-    assert found == path.read_bytes()
+    found, mark = Source(items={"a": path}).read("a", consume, redo=lambda: undone.append(1))
+    assert (found, mark.size) == (path.read_bytes(), path.stat().st_size)
     assert (len(calls), len(undone)) == (2, 1)
 
 
+@pytest.fixture(params=[sources.SMALL, -1], ids=["in-one-call", "in-blocks"])
+def while_read(request, monkeypatch):
+    """Do something each time when a file was read and is not yet believed: while_read(act)."""
+
+    def install(act):
+        real_read, real_blocks = os.read, hashing.blocks
+
+        def read(handle, count):
+            data = real_read(handle, count)
+            act()
+            return data
+
+        def blocks(handle):
+            yield from real_blocks(handle)
+            act()
+
+        monkeypatch.setattr(os, "read", read)
+        for module in (freezer, parallel):
+            monkeypatch.setattr(module, "blocks", blocks)
+
+    monkeypatch.setattr(freezer, "SMALL", request.param)
+    return install
+
+
 @pytest.mark.parametrize("how", [change, replace, same_size, grow])
-def test_a_file_that_keeps_changing_is_not_published(how, project, raw, root, monkeypatch):
+def test_a_file_that_keeps_changing_is_not_published(how, project, raw, root, while_read):
     path = raw("a.csv", b"before")
-    real = Source.read
-
-    def read(self, name, consume, **options):
-        return real(self, name, lambda handle: (consume(handle), how(path))[0], **options)
-
-    monkeypatch.setattr(Source, "read", read)
+    while_read(lambda: how(path))
     with pytest.raises(StorageError, match="kept changing while it was read"):
         project.snapshot("data/raw/a.csv")
     assert stored(root) == []
     assert not [one for one in root.rglob("*") if is_leftover(one.name)]
 
 
-def test_a_changed_file_is_frozen_as_it_was_in_the_end(project, raw, monkeypatch):
+def test_a_changed_file_is_frozen_as_it_was_in_the_end(project, raw, while_read):
     path = raw("a.csv", b"before")
-    real, calls = Source.read, []
-
-    def read(self, name, consume, **options):
-        def once(handle):
-            found = consume(handle)
-            if not calls:
-                calls.append(path.write_bytes(b"afterwards"))
-            return found
-
-        return real(self, name, once, **options)
-
-    monkeypatch.setattr(Source, "read", read)
+    calls = []
+    while_read(lambda: None if calls else calls.append(path.write_bytes(b"afterwards")))
     made = project.snapshot("data/raw/a.csv")
     assert (made.path / "a.csv").read_bytes() == b"afterwards"
     assert made.manifest.files[0].size_bytes == 10
     assert project.verify().holds
+
+
+def test_a_file_that_changes_after_its_turn_is_told(project, raw, root, while_read, monkeypatch):
+    monkeypatch.setattr(parallel, "_WORKERS", 1)
+    first = raw("d/a.csv", b"before")
+    raw("d/b.csv", b"other")
+    calls = []
+
+    def later():
+        calls.append(1)
+        if len(calls) == 2:
+            first.write_bytes(b"after.")
+
+    while_read(later)
+    with pytest.raises(StorageError, match=r"data/raw/d changed while it was read: a\.csv"):
+        project.snapshot("data/raw/d")
+    assert stored(root) == []
+
+
+@pytest.mark.parametrize("what", ["d/new", "d/sub/new", "d/b.csv"])
+def test_a_folder_that_changes_while_it_is_read_is_told(what, project, raw, root, while_read):
+    raw("d/a.csv", b"1")
+    raw("d/b.csv", b"2")
+    (root / "data/raw/d/sub").mkdir()
+    path = root / "data/raw" / what
+
+    def act():
+        if path.name == "new":
+            path.touch()
+        elif path.exists() and path.with_name("a.csv").exists():
+            path.with_name("a.csv").rename(root / "away")
+
+    while_read(act)
+    with pytest.raises(StorageError, match=r"changed while it was read|cannot be read|vanished"):
+        project.snapshot("data/raw/d")
+    assert stored(root) == []
 
 
 def vanish(path):
@@ -227,31 +274,35 @@ def become_a_folder(path):
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("how", [vanish, become_a_link, become_a_pipe, become_a_folder])
-def test_a_file_that_becomes_something_else_is_refused(how, when, project, raw, root, monkeypatch):
+def test_a_file_that_becomes_something_else_before_it_is_read_is_refused(
+    how, project, raw, root, monkeypatch
+):
     path = raw("d/a.csv", b"before")
     raw("d/b.csv")
-    real = Source.read
+    real = Source.read_small
 
-    def read(self, name, consume, **options):
-        if name == "a.csv" and when == "before":
+    def read_small(self, name):
+        if name == "a.csv":
             how(path)
-        return real(self, name, consume, **options)
+        return real(self, name)
 
-    if when == "after":
-        import nbversion.store.frozen as frozen
+    monkeypatch.setattr(Source, "read_small", read_small)
+    with pytest.raises(StorageError, match=r"a\.csv cannot be read"):
+        project.snapshot("data/raw/d")
+    assert stored(root) == []
+    assert not [one for one in root.rglob("*") if is_leftover(one.name)]
 
-        real_blocks = frozen.blocks
 
-        def blocks(handle):
-            yield from real_blocks(handle)
-            if path.is_file() and not path.is_symlink():
-                how(path)
-
-        monkeypatch.setattr(frozen, "blocks", blocks)
-    monkeypatch.setattr(Source, "read", read)
-    with pytest.raises(StorageError, match=r"a\.csv (cannot be read|kept changing|became)"):
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("how", [vanish, become_a_link, become_a_pipe, become_a_folder])
+def test_a_file_that_becomes_something_else_after_it_was_read_is_refused(
+    how, project, raw, root, while_read
+):
+    path = raw("d/a.csv", b"before")
+    raw("d/b.csv")
+    while_read(lambda: how(path) if path.is_file() and not path.is_symlink() else None)
+    with pytest.raises(StorageError, match=r"a\.csv"):
         project.snapshot("data/raw/d")
     assert stored(root) == []
     assert not [one for one in root.rglob("*") if is_leftover(one.name)]

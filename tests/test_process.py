@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from nbversion.capture import process
-from nbversion.capture.process import process_is_gone, this_process
+from nbversion import process
+from nbversion.process import process_is_gone, this_process
 
 
 @pytest.fixture
 def child():
     """Return a process that waits, and the facts that it told of itself."""
     code = (
-        "import json, sys; from nbversion.capture.process import this_process;"
+        "import json, sys; from nbversion.process import this_process;"
         "print(json.dumps(this_process()), flush=True); sys.stdin.read()"
     )
     running = subprocess.Popen(

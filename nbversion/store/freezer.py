@@ -1,0 +1,350 @@
+"""Copying a source into a staging folder: one pass, each content stored once.
+
+Where a file's bytes come from is decided for each by itself. What an older version holds already is
+shared with it: the source is then read only to be hashed, and not even that when the index knows it.
+What a killed or interrupted snapshot had staged is hashed and taken. The rest is copied, small files
+through memory, large ones in blocks, each hashed as it is written.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from nbversion.errors import StorageError
+from nbversion.formats.file_list import FrozenFile, sorted_files
+from nbversion.hashing import blocks, hash_stream
+from nbversion.render.amounts import human_size
+from nbversion.store.parallel import SILENT, Progress, Work, hash_watched
+from nbversion.store.sources import SMALL, mark_from, mark_of, open_regular, some
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from nbversion.disk import Staging
+    from nbversion.store.frozen import FrozenVersion
+    from nbversion.store.sources import Mark, Source
+    from nbversion.store.stat_index import Seen
+
+# How many bytes must be looked for to read a byte of an older manifest, after the first of them.
+_PAYS = 8
+_FREE_TO_READ = 1 << 20
+
+
+@dataclass(slots=True)
+class Stored:
+    """How the bytes of a new version came to lie there, in numbers of files."""
+
+    copied: int = 0
+    linked: int = 0
+    reflinked: int = 0
+    resumed: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts."""
+        return {
+            "copied": self.copied,
+            "linked": self.linked,
+            "reflinked": self.reflinked,
+            "resumed": self.resumed,
+        }
+
+    def add(self, how: str) -> None:
+        """Count one file."""
+        setattr(self, how, getattr(self, how) + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """An older version whose files may be shared.
+
+    Parameters
+    ----------
+    cost : int
+        The bytes of its manifest.
+    load : callable
+        Gives the version and the marks of its files when they were frozen, or None for a broken one.
+        What does not have its mark any more is hashed before it is shared, else the new version would
+        be born corrupt.
+    """
+
+    cost: int
+    load: Callable[[], tuple[FrozenVersion, Seen] | None]
+
+
+@dataclass(slots=True)
+class Freezer:
+    """Copies a source into a staging folder, storing once what an older version has already.
+
+    Parameters
+    ----------
+    staging : Staging
+    shelves : iterable of Shelf
+        Older versions, newest first; asked for one after the other, as long as it pays.
+    known : mapping
+        Bare digests of files of the source that need not be read.
+    progress : Progress
+    """
+
+    staging: Staging
+    shelves: Iterable[Shelf] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
+    progress: Progress = SILENT
+    stored: Stored = field(default_factory=Stored)
+    # Of the frozen files, and of the files of the source that were read.
+    frozen_marks: dict[str, tuple[Mark, str]] = field(default_factory=dict)
+    read_marks: dict[str, Mark] = field(default_factory=dict)
+    _stock: _Stock = field(init=False)
+    _work: Work = field(default_factory=Work)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._stock = _Stock(self.shelves)
+
+    def freeze(self, source: Source) -> tuple[FrozenFile, ...]:
+        """Copy or share every file.
+
+        Raises
+        ------
+        StorageError
+            When a file cannot be read, kept changing or changed since it was read, files came or
+            went, or the disk is full.
+        """
+        size = sum(map(source.size, source.items))
+        self._work = Work(what="Freezing", progress=self.progress, size_bytes=size)
+        try:
+            with self._work.told(len(source.items)):
+                files = self._work.run(lambda path: self._freeze(source, path), list(source.items))
+        except StorageError as exc:
+            raise _explained(exc, source, size) from exc.__cause__
+        for path in source.directories:
+            self.staging.make_folder(path)
+        source.require_unchanged(self.read_marks)
+        return sorted_files(files)
+
+    def _freeze(self, source: Source, path: str) -> FrozenFile:
+        sha256 = self.known.get(path)
+        if sha256 is not None:
+            size = source.size(path)
+            if self._share(path, sha256, size):
+                return FrozenFile(path, size, sha256)
+        small = source.read_small(path) if source.size(path) <= SMALL else None
+        if small is None:
+            return self._freeze_large(source, path)
+        data, mark = small
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._was_read(path, mark)
+        if not self._share(path, sha256, len(data)):
+            self._keep(path, "copied", mark_from(self.staging.write_whole(path, data)), sha256)
+        self._work.did(0, len(data))
+        return FrozenFile(path, len(data), sha256)
+
+    def _freeze_large(self, source: Source, path: str) -> FrozenFile:
+        if self._stock.may_hold(source.size(path)) or self._is_staged(path, source.size(path)):
+            (sha256, size), mark = source.read(path, self._hash)
+            self._was_read(path, mark)
+            if self._share(path, sha256, size):
+                return FrozenFile(path, size, sha256)
+        how = "copied"
+
+        def copy(handle: BinaryIO) -> tuple[str, int]:
+            nonlocal how
+            clone = self.staging.clone(handle, path)
+            if clone is None:
+                return self.staging.write(path, self._work.watched(blocks(handle)))
+            how = "reflinked"
+            with clone:
+                result = self._hash(clone)
+            # Who reads stably asks whether all was read.
+            handle.seek(0, 2)
+            return result
+
+        (sha256, size), mark = source.read(path, copy, redo=lambda: self.staging.discard(path))
+        self._was_read(path, mark)
+        self._keep(path, how, mark_of(self.staging.folder / path), sha256)
+        return FrozenFile(path, size, sha256)
+
+    def _hash(self, handle: BinaryIO) -> tuple[str, int]:
+        return hash_watched(handle, self._work)
+
+    def _was_read(self, path: str, mark: Mark | None) -> None:
+        if mark is not None:
+            self.read_marks[path] = mark
+
+    def _keep(self, path: str, how: str, mark: Mark, sha256: str) -> None:
+        with self._lock:
+            self.stored.add(how)
+        self.frozen_marks[path] = (mark._replace(ctime_ns=0), sha256)
+
+    def _share(self, path: str, sha256: str, size: int) -> bool:
+        """Take the content from an older version, or from what was staged before."""
+        same = self._stock.same_path(path, sha256)
+        if same is not None and self._take(*same, path, sha256, size):
+            return True
+        if self._stock.may_hold(size):
+            for existing, seen in self._stock.elsewhere(sha256):
+                if self._take(existing, seen, path, sha256, size):
+                    return True
+        return self._resume(path, sha256, size)
+
+    def _take(self, existing: str, seen: Mark | None, path: str, sha256: str, size: int) -> bool:
+        mark = mark_of(existing)._replace(ctime_ns=0)
+        if mark != seen and not self._intact(existing, sha256, size):
+            return False
+        if not self._stock.give_out(mark.ino):
+            return False
+        how = self.staging.share(existing, path)
+        if how == "reflinked":
+            mark = mark_of(self.staging.folder / path)
+        if how:
+            self._keep(path, how, mark, sha256)
+        return bool(how)
+
+    def _intact(self, existing: str, sha256: str, size: int) -> bool:
+        try:
+            with open_regular(existing) as handle:
+                return hash_stream(handle) == (sha256, size)
+        except OSError:
+            return False
+
+    def _staged(self, path: str, size: int) -> Iterator[str]:
+        for donor in self.staging.donors:
+            if mark_of(f"{donor}/{path}").size == size:
+                yield f"{donor}/{path}"
+
+    def _is_staged(self, path: str, size: int) -> bool:
+        return any(True for _ in self._staged(path, size))
+
+    def _resume(self, path: str, sha256: str, size: int) -> bool:
+        for staged in self._staged(path, size):
+            if self._intact(staged, sha256, size) and self.staging.take(staged, path):
+                self._keep(path, "resumed", mark_of(self.staging.folder / path), sha256)
+                return True
+        return False
+
+
+class _Stock:
+    """What older versions hold; each of their files is given out once.
+
+    A hard link is no second copy: two paths of one version never share a file.
+    """
+
+    def __init__(self, shelves: Iterable[Shelf]) -> None:
+        self._shelves = iter(shelves)
+        self._next = next(self._shelves, None)
+        self._lock = threading.Lock()
+        self._looked_for = 0
+        self._spent = 0
+        self._given: set[int] = set()
+        self._loaded: list[tuple[FrozenVersion, Seen]] = []
+        self._newest: dict[str, str] = {}
+        self._by_content: dict[str, list[tuple[str, Mark | None]]] = {}
+        self._indexed = 0
+        self._sizes: set[int] = set()
+        self._load_next()
+        if self._loaded:
+            files = self._loaded[0][0].manifest.files
+            self._newest = {path: sha256 for path, _, sha256 in files}
+
+    def _load_next(self) -> None:
+        shelf, self._next = self._next, next(self._shelves, None)
+        self._spent += shelf.cost if shelf else 0
+        found = shelf.load() if shelf else None
+        sound = found is not None and not found[0].manifest.problem
+        if found is not None and sound and not found[0].linked_folders():
+            self._loaded.append(found)
+            self._sizes.update([one.size_bytes for one in found[0].manifest.files])
+
+    def may_hold(self, size: int) -> bool:
+        """Whether an older version has a file of that size."""
+        self._look_for(size)
+        return size in self._sizes
+
+    def _look_for(self, size: int) -> None:
+        """Load older versions as the bytes that they might spare grow."""
+        with self._lock:
+            self._looked_for += size
+            while self._next and self._spent + self._next.cost <= self._worth_reading():
+                self._load_next()
+
+    def _worth_reading(self) -> float:
+        # A manifest that is longer than what it spares costs more to read than it gives.
+        return _FREE_TO_READ + self._looked_for / _PAYS
+
+    def same_path(self, path: str, sha256: str) -> tuple[str, Mark | None] | None:
+        """Return the file that the newest version has at `path`, when it has that content."""
+        if self._newest.get(path) != sha256:
+            return None
+        version, seen = self._loaded[0]
+        return f"{version.path}/{path}", seen.marks.get(path)
+
+    def elsewhere(self, sha256: str) -> Iterable[tuple[str, Mark | None]]:
+        """Return the files of that content in all versions that were looked into."""
+        with self._lock:
+            for version, seen in self._loaded[self._indexed :]:
+                folder = str(version.path)
+                for path, _, digest in version.manifest.files:
+                    one = (f"{folder}/{path}", seen.marks.get(path))
+                    self._by_content.setdefault(digest, []).append(one)
+            self._indexed = len(self._loaded)
+        return self._by_content.get(sha256, ())
+
+    def give_out(self, ino: int) -> bool:
+        """Take note that a file is shared; False when it was before, under whichever name."""
+        with self._lock:
+            if ino in self._given:
+                return False
+            self._given.add(ino)
+        return True
+
+
+def _explained(exc: StorageError, source: Source, size: int) -> StorageError:
+    """Add what a user needs to know of a failure and what the one file does not tell."""
+    cause = exc.__cause__
+    code = cause.errno if isinstance(cause, OSError) else None
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(f"{exc.message} The source holds {human_size(size)}.")
+    refused = source.refused() if code in (errno.EACCES, errno.EPERM) else []
+    if len(refused) > 1:
+        return StorageError(f"{some(refused)} cannot be read. Nothing was published.")
+    return exc
+
+
+def hash_source(source: Source) -> tuple[FrozenFile, ...]:
+    """Hash every file of a source without copying anything."""
+    return sorted_files(hash_some(source, list(source.items), SILENT)[0])
+
+
+def hash_some(
+    source: Source, paths: list[str], progress: Progress
+) -> tuple[list[FrozenFile], dict[str, Mark]]:
+    """Hash some files of a source without copying anything.
+
+    Returns
+    -------
+    files : list of FrozenFile
+    marks : dict
+        Of those that lie on disk, as they were read.
+    """
+    marks: dict[str, Mark] = {}
+    work = Work("Hashing", progress, sum(map(source.size, paths)))
+
+    def one(path: str) -> FrozenFile:
+        small = source.read_small(path) if source.size(path) <= SMALL else None
+        if small is not None:
+            data, mark = small
+            sha256, size = hashlib.sha256(data).hexdigest(), len(data)
+            work.did(0, size)
+        else:
+            (sha256, size), mark = source.read(path, lambda handle: hash_watched(handle, work))
+        if mark is not None:
+            marks[path] = mark
+        return FrozenFile(path, size, sha256)
+
+    with work.told(len(paths)):
+        files = work.run(one, paths)
+    source.require_unchanged(marks)
+    return files, marks

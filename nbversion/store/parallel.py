@@ -1,0 +1,157 @@
+"""Hashing and copying with all cores, watched and interruptible."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+from nbversion.errors import StorageError
+from nbversion.hashing import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+# Hashing and copying leave Python for long enough that threads pay from the second file on; on many
+# small files more than four only wait for one another.
+_WORKERS = min(4, os.cpu_count() or 1)
+_CHUNK = 256
+_LOOK_EVERY_S = 0.1
+
+
+class Progress:
+    """What is told of long work; this one tells nobody. Called from the caller's thread only."""
+
+    def start(self, what: str, files: int, size_bytes: int) -> None:
+        """Tell what begins, and how much there is to do."""
+
+    def update(self, files: int, size_bytes: int) -> None:
+        """Tell how much of it is done."""
+
+    def stop(self) -> None:
+        """Tell that it is over, finished or not."""
+
+
+SILENT = Progress()
+
+
+class StoppedError(StorageError):
+    """Another file of the same work failed, or the user interrupted it."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One pass over many files.
+
+    Parameters
+    ----------
+    what : str
+        For people: "Hashing iris_v0.1".
+    progress : Progress
+    size_bytes : int
+        How much there is to do.
+    """
+
+    what: str = ""
+    progress: Progress = SILENT
+    size_bytes: int = 0
+    _files: int = 0
+    _done: int = 0
+    _stopped: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def did(self, files: int, size_bytes: int) -> None:
+        """Take note of what a worker did, and end the worker when the work is given up."""
+        with self._lock:
+            self._files += files
+            self._done += size_bytes
+        if self._stopped:
+            raise StoppedError(f"{self.what} was stopped.")
+
+    def watched(self, blocks: Iterable[memoryview]) -> Iterator[memoryview]:
+        """Yield the blocks of a large file, taking note of each."""
+        for block in blocks:
+            yield block
+            self.did(0, len(block))
+
+    def run(self, act: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        """Do `act` on each item, several at a time, and return the results in order.
+
+        The first error ends the rest and is raised; so does an interrupt.
+        """
+        if len(items) < 2 or _WORKERS < 2:
+            return self.run_here(act, items)
+        return self._in_threads(act, items)
+
+    @contextlib.contextmanager
+    def told(self, files: int) -> Iterator[None]:
+        """Tell of the work while it is done."""
+        self.progress.start(self.what, files, self.size_bytes)
+        try:
+            yield
+        finally:
+            self.progress.stop()
+
+    def run_here(self, act: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        """Do `act` on each item, one after the other."""
+        done = []
+        for at in range(0, len(items), _CHUNK):
+            done += self._part(act, items[at : at + _CHUNK])
+            self.progress.update(self._files, self._done)
+        return done
+
+    def _part(self, act: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        done = []
+        for item in items:
+            done.append(act(item))
+            if self._stopped:
+                raise StoppedError(f"{self.what} was stopped.")
+        self.did(len(items), 0)
+        return done
+
+    def _in_threads(self, act: Callable[[A], B], items: Sequence[A]) -> list[B]:
+        # 10 ms, and only many files need it.
+        from concurrent.futures import (  # noqa: PLC0415
+            FIRST_EXCEPTION,
+            ThreadPoolExecutor,
+            wait,
+        )
+
+        chunk = max(1, min(_CHUNK, len(items) // (_WORKERS * 4)))
+        parts = [items[at : at + chunk] for at in range(0, len(items), chunk)]
+        pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="nbversion")
+        try:
+            futures = [pool.submit(self._part, act, part) for part in parts]
+            pending = set(futures)
+            while pending:
+                done, pending = wait(pending, _LOOK_EVERY_S, return_when=FIRST_EXCEPTION)
+                self.progress.update(self._files, self._done)
+                failed = [one.exception() for one in done if one.exception()]
+                for one in failed:
+                    if one is not None and not isinstance(one, StoppedError):
+                        raise one
+            return [result for one in futures for result in one.result()]
+        finally:
+            # Whoever interrupts does not wait for a file of 100 GB, nor leaves threads that write.
+            self._stopped = True
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def hash_watched(handle: BinaryIO, work: Work) -> tuple[str, int]:
+    """Return the bare SHA-256 of everything left in `handle`, and the number of bytes."""
+    digest, size = hashlib.sha256(), 0
+    for block in work.watched(blocks(handle)):
+        digest.update(block)
+        size += len(block)
+    return digest.hexdigest(), size
+
+
+def in_parallel(act: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """Do `act` on each item, several at a time, and return the results in order."""
+    return Work().run(act, items)
