@@ -18,7 +18,6 @@ from nbversion.errors import InvalidInputError, NbversionError, StorageError, pr
 from nbversion.formats.json_text import encode_floats
 from nbversion.progress_bar import Bar
 from nbversion.project import Project
-from nbversion.store.verification import Verification
 from nbversion.verbs import BY_NAME, VERBS, HelpAsked, Parser
 
 if TYPE_CHECKING:
@@ -155,8 +154,9 @@ def _run(parsed: argparse.Namespace) -> tuple[str, int]:
         project = Project.find(parsed.project)
         project.watch(Bar(notebook=False))
         result = act(project, parsed)
-    fails = isinstance(result, Verification) and not result.holds
-    return _rendered(result, as_json=parsed.json), 1 if fails else 0
+    # What checks something says whether that holds.
+    holds = getattr(result, "holds", True)
+    return _rendered(result, as_json=parsed.json), 0 if holds else 1
 
 
 def _rendered(result: Shown, *, as_json: bool) -> str:

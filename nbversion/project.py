@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbversion import names, stages, tables, tracking
-from nbversion.capture import serializers
-from nbversion.capture.cell import normalised_digest, raw_digest
+from nbversion import names
 from nbversion.capture.git import git_root
 from nbversion.disk import Disk
 from nbversion.errors import InvalidInputError, NotFoundError
 from nbversion.formats.settings import SETTINGS
-from nbversion.lineage import Lineage, LineageBuilder, Trace, trace
 from nbversion.store.catalog import Catalog, DataFound, ModelFound, RunFound
 from nbversion.store.folder import ProjectFolder, find_root, utc_now
 from nbversion.store.freezing import Request, Snapshot
-from nbversion.store.repairing import verify_and_repair
-from nbversion.store.restoring import Restored, restore, restore_over
 from nbversion.store.sources import Source
 from nbversion.store.status import Status
-from nbversion.store.verifier import Verifier
+
+# What one verb alone needs is imported where that verb is: all of it takes as long as verifying
+# 10,000 files, and a command does one thing.
+# ruff: noqa: PLC0415
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from nbversion import stages, tables, tracking
+    from nbversion.lineage import Lineage, Trace
     from nbversion.store.parallel import Progress
+    from nbversion.store.restoring import Restored
     from nbversion.store.verification import Sums, Verification
 
 
@@ -165,6 +165,8 @@ class Project:
         called = name or (names.fit_name(variable) if variable else "")
         if not called:
             raise InvalidInputError("an object needs a name: give name=. Nothing was written.")
+        from nbversion.capture import serializers
+
         file, data = serializers.encode_table(source, called)
         return self._catalog.snapshots.freeze(
             Source(items={file: data}),
@@ -190,6 +192,8 @@ class Project:
         IntegrityError
             When its bytes do not hold.
         """
+        from nbversion import tracking
+
         frozen = self._catalog.resolve_data(reference, here=Path.cwd())
         frozen.verify("It was not given out.")
         tracker = tracking.active_tracker()
@@ -218,6 +222,8 @@ class Project:
         IntegrityError
             When the frozen bytes do not hold.
         """
+        from nbversion.store.restoring import restore, restore_over
+
         here = Path.cwd()
         found = self._catalog.resolve(reference, here=here)
         target = Path(os.path.abspath(here / path))
@@ -245,6 +251,8 @@ class Project:
         dry_run: bool = False,
     ) -> stages.Promotion:
         """Move a model version to a stage after verifying it; see `stages.promote`."""
+        from nbversion import stages
+
         return stages.promote(
             self._catalog,
             model,
@@ -265,14 +273,20 @@ class Project:
         dry_run: bool = False,
     ) -> stages.Rollback:
         """Put production back to what served before; see `stages.rollback`."""
+        from nbversion import stages
+
         return stages.rollback(self._catalog, model, to=to, comment=comment, dry_run=dry_run)
 
     def comment(self, model: str, version: str, text: str) -> stages.Comment:
         """Add a comment to a model version; see `stages.comment_on`."""
+        from nbversion import stages
+
         return stages.comment_on(self._catalog, model, version, text)
 
     def registry(self, model: str | None = None) -> tables.RegistryTable:
         """Return the registry of one model, or of all."""
+        from nbversion import tables
+
         return tables.list_registry(self._catalog, model)
 
     def load_model(
@@ -302,6 +316,8 @@ class Project:
         found = self._catalog.resolve_model(f"{model}@{selector}", here=Path.cwd())
         frozen = self._catalog.models.load(model, found.registered.version)
         if found.registered.digest not in (None, frozen.manifest.digest):
+            from nbversion import stages
+
             raise stages.not_as_registered(found.registered, frozen, "Nothing was loaded.")
         files = [one.path for one in frozen.manifest.files if one.path.startswith("model")]
         if len(files) != 1:
@@ -311,6 +327,8 @@ class Project:
             )
         if frozen.manifest.problem:
             frozen.verify("Nothing was loaded.")
+        from nbversion.capture import serializers
+
         kind = frozen.manifest.extra.get("serializer")
         return serializers.load(
             frozen.read(files[0]),
@@ -346,6 +364,9 @@ class Project:
         NotFoundError, InvalidInputError
             When a reference stands for nothing, or something that is offered is not there.
         """
+        from nbversion.store.repairing import verify_and_repair
+        from nbversion.store.verifier import Verifier
+
         here = Path.cwd()
         given = [offered] if isinstance(offered, (str, os.PathLike)) else offered
         paths = tuple(Path(os.path.abspath(here / one)) for one in given)
@@ -368,16 +389,22 @@ class Project:
         IntegrityError
             When a text that states them was edited, is broken or is gone.
         """
+        from nbversion.store.verifier import Verifier
+
         here = Path.cwd()
         found = tuple(self._catalog.resolve(one, here=here) for one in references)
         return Verifier(self._catalog).sums(references, found)
 
     def runs(self, name: str | None = None) -> tables.RunTable:
         """Return the runs, oldest first."""
+        from nbversion import tables
+
         return tables.list_runs(self._catalog, name)
 
     def lineage(self, reference: str | None = None) -> Lineage:
         """Return what led to a thing and what came of it; without one, of the serving models."""
+        from nbversion.lineage import LineageBuilder
+
         builder = LineageBuilder(self._catalog)
         if reference is None:
             return builder.everything()
@@ -385,6 +412,8 @@ class Project:
 
     def trace(self, reference: str) -> Trace:
         """Answer which data, code, params and environment produced a thing."""
+        from nbversion.lineage import trace
+
         return trace(self._catalog, reference, here=Path.cwd())
 
     def status(self) -> Status:
@@ -422,8 +451,10 @@ class Project:
         Tracker
             With `log_param`, `log_metric`, `log_artifact` and `log_figure`.
         """
+        from nbversion import tracking
+
         here = Path.cwd()
-        source = _script_source()
+
         tracker = tracking.Tracker(
             catalog=self._catalog,
             request=tracking.RunRequest(
@@ -433,7 +464,7 @@ class Project:
                     self._catalog.resolve_data(one, here=here) for one in _listed(eval_data)
                 ),
             ),
-            code=tracking.CodeFacts(source=source, digests=code_digests(source)),
+            code=tracking.CodeFacts(source=tracking.script_source()),
         )
         tracking.refuse_nested()
         tracker.begin()
@@ -450,34 +481,21 @@ class Project:
             tracking.remember(tracker.end(results))
 
     def _running_id(self) -> str | None:
+        from nbversion import tracking
+
         tracker = tracking.active_tracker()
         ours = tracker is not None and tracker.catalog.project.root == self.root
         return tracker.record.run_id if tracker is not None and ours else None
 
     def run(self, run_id: str) -> tracking.Run:
         """Return a past run by its id or a unique prefix."""
+        from nbversion import tracking
+
         found = self._catalog.resolve(f"run:{run_id}", here=Path.cwd())
         if not isinstance(found, RunFound):
             raise NotFoundError(f"{run_id!r} is no run.")
         return tracking.Run(record=found.record)
 
 
-def code_digests(source: str) -> dict[str, str]:
-    """Return the digests by which a record names a piece of code."""
-    return {
-        "cell_sha256": raw_digest(source),
-        "cell_sha256_normalised": normalised_digest(source),
-    }
-
-
 def _listed(references: str | Iterable[str]) -> list[str]:
     return [references] if isinstance(references, str) else list(references)
-
-
-def _script_source() -> str:
-    main = sys.modules.get("__main__")
-    path = getattr(main, "__file__", None)
-    try:
-        return Path(path).read_text(encoding="utf-8") if path else ""
-    except (OSError, UnicodeDecodeError):
-        return ""

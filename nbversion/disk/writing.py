@@ -26,7 +26,7 @@ from nbversion.disk.staging import Staging
 from nbversion.errors import ConflictError, LostRaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -77,7 +77,7 @@ class Disk:
 
     def create(self, path: Path, data: bytes, *, mode: int = TEXT_MODE) -> bool:
         """Write a whole new file; False, with nothing changed, when the name is taken."""
-        temporary = self._write_temporary(path, data, mode)
+        temporary = self._write_temporary(path, [data], mode)
         try:
             self.step("create", path)
             with explained(path):
@@ -88,7 +88,7 @@ class Disk:
 
     def replace(self, path: Path, data: bytes, *, mode: int = TEXT_MODE) -> None:
         """Write a whole file over what is there; a reader sees the old or the new text."""
-        temporary = self._write_temporary(path, data, mode)
+        temporary = self._write_temporary(path, [data], mode)
         try:
             self.step("replace", path)
             with explained(path):
@@ -98,9 +98,9 @@ class Disk:
             raise
         self.sync_folder(path.parent)
 
-    def cache(self, path: Path, data: bytes) -> None:
+    def cache(self, path: Path, blocks: Iterable[bytes | bytearray]) -> None:
         """Write a file that can be made anew, whole but not durable."""
-        temporary = self._write_temporary(path, data, TEXT_MODE, durable=False)
+        temporary = self._write_temporary(path, blocks, TEXT_MODE, durable=False)
         try:
             self.step("cache", path)
             with explained(path):
@@ -121,14 +121,16 @@ class Disk:
         with explained(path):
             path.unlink(missing_ok=True)
 
-    def _write_temporary(self, path: Path, data: bytes, mode: int, *, durable: bool = True) -> Path:
+    def _write_temporary(
+        self, path: Path, blocks: Iterable[bytes | bytearray], mode: int, *, durable: bool = True
+    ) -> Path:
         self.make_folder(path.parent)
         self._sweep_temporaries(path.parent)
         temporary = path.parent / hidden_name(TEMP_PREFIX)
         try:
             self.step("write", temporary)
             with explained(path), open(create(temporary, mode), "wb") as handle:
-                handle.write(data)
+                handle.writelines(blocks)
                 handle.flush()
                 if durable:
                     self.step("fsync", temporary)
@@ -229,7 +231,13 @@ class Disk:
             ) from exc
         except OSError as exc:
             raise storage_error(final, exc) from exc
-        self.sync_folder(final.parent)
+        try:
+            self.sync_folder(final.parent)
+        except BaseException:
+            # The error says that nothing was changed.
+            with contextlib.suppress(OSError):
+                os.rename(final, folder)
+            raise
 
     def exchange(self, folder: Path, final: Path) -> None:
         """Put a flushed folder in the place of `final`, which then lies at `folder`."""

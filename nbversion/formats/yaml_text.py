@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from nbversion.errors import printable, quoted
 from nbversion.formats.json_text import (
     MAX_DEPTH,
     RAW_CONTROLS,
@@ -28,9 +25,8 @@ from nbversion.formats.json_text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
-    from nbversion.errors import FormatError
 
 MAX_BYTES = 64 << 20
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -42,14 +38,8 @@ _ITEM = "  - "
 # YAML pairs no surrogates as JSON does, and allows a key without "?" 1,024 characters.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONG_KEY = 1_000
-
-_NULL = {"", "~", "null", "Null", "NULL"}
-_TRUE = {"true", "True", "TRUE"}
-_FALSE = {"false", "False", "FALSE"}
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
-_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
-_NAN = {".nan", ".NaN", ".NAN"}
+# Whole lines; in a text of ours no value goes on over lines, so that none can look like one.
+_COMMENT = re.compile(r"^(?:#.*)?\n", re.MULTILINE)
 
 
 def dump_yaml(record: Mapping[str, Any]) -> bytes:
@@ -120,27 +110,13 @@ def parse_yaml(data: bytes, where: str, *, text_at: Collection[tuple[str, ...]])
         raise broken(where, f"it is not UTF-8 ({exc})") from exc
     if not text.strip("\0 \t\r\n"):
         raise broken(where, "it is empty")
-    own = parse_own(text)
+    own = parse_own(text) or parse_own(_COMMENT.sub("", text))
     if own is not None and all(_is_text(own, path) for path in text_at):
         return own
-    try:
-        value = _Builder(where, text_at).build(yaml.parse(text, Loader=_loader()))
-    except yaml.YAMLError as exc:
-        raise broken(where, f"it is not valid YAML ({_visible(str(exc))})") from exc
-    except RecursionError:
-        raise broken(where, "it is nested too deep") from None
-    if not isinstance(value, dict):
-        raise broken(where, "it is not a mapping")
-    return value
+    # PyYAML takes 60 ms to load, and only what somebody else wrote needs it.
+    from nbversion.formats.yaml_events import parse_any  # noqa: PLC0415
 
-
-def _visible(text: str) -> str:
-    """Return what is quoted of the file on one line: a tag's escapes can write any control."""
-    return printable(" ".join(text.split()))[:300]
-
-
-def _loader() -> type[yaml.SafeLoader]:
-    return cast("type[yaml.SafeLoader]", getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return parse_any(text, where, text_at)
 
 
 def _is_text(record: dict[str, Any], path: tuple[str, ...]) -> bool:
@@ -197,90 +173,3 @@ def _refuse(name: str) -> Any:
 
 # Made once: a record is some twenty flows, and 3.0 us a flow were 1.3 with a decoder kept.
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=finite)
-
-
-class _Builder:
-    """Build plain values from YAML events, refusing what two readers could read differently."""
-
-    def __init__(self, where: str, text_at: Collection[tuple[str, ...]]) -> None:
-        self.where = where
-        self.text_at = text_at
-
-    def build(self, events: Iterator[yaml.Event]) -> Any:
-        value, documents = None, 0
-        for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    raise self.error(event, "it holds more than one document")
-                value = self.node(next(events), events, ())
-        return value
-
-    def node(self, event: yaml.Event, events: Iterator[yaml.Event], path: tuple[str, ...]) -> Any:
-        self.check(event)
-        if len(path) >= MAX_DEPTH and not isinstance(event, yaml.ScalarEvent):
-            raise self.error(event, "it is nested too deep")
-        if isinstance(event, yaml.ScalarEvent):
-            return self.scalar(event, path)
-        if isinstance(event, yaml.SequenceStartEvent):
-            found = []
-            while not isinstance(item := next(events), yaml.SequenceEndEvent):
-                found.append(self.node(item, events, (*path, "")))
-            return found
-        mapping: dict[str, Any] = {}
-        while not isinstance(item := next(events), yaml.MappingEndEvent):
-            if not isinstance(item, yaml.ScalarEvent):
-                raise self.error(item, "a key is not plain text")
-            self.check(item)
-            key = self.text(item)
-            if key in mapping:
-                raise self.error(item, f"the key {quoted(key)} stands twice")
-            mapping[key] = self.node(next(events), events, (*path, key))
-        return mapping
-
-    def check(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise self.error(event, "anchors and aliases are not allowed")
-        tag = getattr(event, "tag", None)
-        if tag not in (None, "!"):
-            raise self.error(event, f"the tag {_visible(tag)} is not allowed")
-
-    def scalar(self, event: yaml.ScalarEvent, path: tuple[str, ...]) -> Any:
-        text = self.text(event)
-        if event.style or event.tag == "!":
-            return text
-        if text in _NULL:
-            return None
-        if path in self.text_at:
-            return text
-        try:
-            return _plain(text)
-        except ValueError:
-            raise self.error(event, "a number is too long") from None
-
-    def text(self, event: yaml.ScalarEvent) -> str:
-        text: str = event.value
-        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-            # Python's own YAML reader lets them pass, libyaml does not.
-            raise self.error(event, "half of a surrogate pair is no text")
-        return text
-
-    def error(self, event: yaml.Event, why: str) -> FormatError:
-        mark = event.start_mark
-        return broken(self.where, f"line {mark.line + 1}: {why}" if mark else why)
-
-
-def _plain(text: str) -> Any:
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    if _INT.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if text in _NAN:
-        return float("nan")
-    if match := _INFINITE.fullmatch(text):
-        return float(match.group(1) + "inf")
-    return text

@@ -20,7 +20,6 @@ from nbversion.notebook.engine import (
     execution_count,
     transformed,
 )
-from nbversion.project import code_digests
 from nbversion.tracking import CodeFacts, Results, RunRequest, Tracker
 from nbversion.verbs import BY_NAME, EXPANDED, parse, split_words
 
@@ -263,7 +262,6 @@ def prepare(session: Session, line: str, cell: str) -> CellRun:
         request=_request(words, catalog, here),
         code=CodeFacts(
             source=cell,
-            digests=code_digests(cell),
             notebook=catalog.project.describe(path) if path else None,
             cell_id=cell_id,
             execution_count=count,

@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from nbversion.errors import StorageError
 from nbversion.formats.file_list import FrozenFile, sorted_files
-from nbversion.hashing import blocks, hash_stream
+from nbversion.hashing import hash_stream
 from nbversion.render.amounts import human_size
+from nbversion.store.copying import copy_into
 from nbversion.store.parallel import SILENT, Progress, Work, hash_watched
-from nbversion.store.sources import SMALL, mark_from, mark_of, open_regular, some
+from nbversion.store.sources import SMALL, Mark, mark_from, mark_of, open_regular, some
+from nbversion.store.stat_index import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nbversion.disk import Staging
     from nbversion.store.frozen import FrozenVersion
-    from nbversion.store.sources import Mark, Source
-    from nbversion.store.stat_index import Seen
+    from nbversion.store.sources import Source
 
 # How many bytes must be looked for to read a byte of an older manifest, after the first of them.
 _PAYS = 8
@@ -94,9 +95,9 @@ class Freezer:
     known: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = SILENT
     stored: Stored = field(default_factory=Stored)
-    # Of the frozen files, and of the files of the source that were read.
-    frozen_marks: dict[str, tuple[Mark, str]] = field(default_factory=dict)
-    read_marks: dict[str, Mark] = field(default_factory=dict)
+    # The marks of the frozen files, and of those files of the source that were read.
+    frozen: Seen | None = field(default_factory=Seen)
+    read: dict[str, Mark] = field(default_factory=dict)
     _stock: _Stock = field(init=False)
     _work: Work = field(default_factory=Work)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -122,7 +123,7 @@ class Freezer:
             raise _explained(exc, source, size) from exc.__cause__
         for path in source.directories:
             self.staging.make_folder(path)
-        source.require_unchanged(self.read_marks)
+        source.require_unchanged(self.read)
         return sorted_files(files)
 
     def _freeze(self, source: Source, path: str) -> FrozenFile:
@@ -136,7 +137,7 @@ class Freezer:
             return self._freeze_large(source, path)
         data, mark = small
         sha256 = hashlib.sha256(data).hexdigest()
-        self._was_read(path, mark)
+        self._was_read(source, path, mark)
         if not self._share(path, sha256, len(data)):
             self._keep(path, "copied", mark_from(self.staging.write_whole(path, data)), sha256)
         self._work.did(0, len(data))
@@ -145,39 +146,36 @@ class Freezer:
     def _freeze_large(self, source: Source, path: str) -> FrozenFile:
         if self._stock.may_hold(source.size(path)) or self._is_staged(path, source.size(path)):
             (sha256, size), mark = source.read(path, self._hash)
-            self._was_read(path, mark)
+            self._was_read(source, path, mark)
             if self._share(path, sha256, size):
                 return FrozenFile(path, size, sha256)
-        how = "copied"
-
-        def copy(handle: BinaryIO) -> tuple[str, int]:
-            nonlocal how
-            clone = self.staging.clone(handle, path)
-            if clone is None:
-                return self.staging.write(path, self._work.watched(blocks(handle)))
-            how = "reflinked"
-            with clone:
-                result = self._hash(clone)
-            # Who reads stably asks whether all was read.
-            handle.seek(0, 2)
-            return result
-
-        (sha256, size), mark = source.read(path, copy, redo=lambda: self.staging.discard(path))
-        self._was_read(path, mark)
+        (content, how), mark = source.read(
+            path,
+            lambda handle: copy_into(self.staging, handle, path, self._work),
+            redo=lambda: self.staging.discard(path),
+        )
+        sha256, size = content
+        self._was_read(source, path, mark)
         self._keep(path, how, mark_of(self.staging.folder / path), sha256)
         return FrozenFile(path, size, sha256)
 
     def _hash(self, handle: BinaryIO) -> tuple[str, int]:
         return hash_watched(handle, self._work)
 
-    def _was_read(self, path: str, mark: Mark | None) -> None:
+    def _was_read(self, source: Source, path: str, mark: Mark | None) -> None:
         if mark is not None:
-            self.read_marks[path] = mark
+            # Of a million equal marks one each is enough.
+            listed = source.items[path]
+            self.read[path] = listed if isinstance(listed, Mark) and listed == mark else mark
 
     def _keep(self, path: str, how: str, mark: Mark, sha256: str) -> None:
         with self._lock:
             self.stored.add(how)
-        self.frozen_marks[path] = (mark._replace(ctime_ns=0), sha256)
+            if self.frozen is not None:
+                try:
+                    self.frozen.add(path, mark._replace(ctime_ns=0), sha256)
+                except OverflowError:
+                    self.frozen = None
 
     def _share(self, path: str, sha256: str, size: int) -> bool:
         """Take the content from an older version, or from what was staged before."""
@@ -190,7 +188,9 @@ class Freezer:
                     return True
         return self._resume(path, sha256, size)
 
-    def _take(self, existing: str, seen: Mark | None, path: str, sha256: str, size: int) -> bool:
+    def _take(
+        self, existing: str, seen: tuple[int, ...] | None, path: str, sha256: str, size: int
+    ) -> bool:
         mark = mark_of(existing)._replace(ctime_ns=0)
         if mark != seen and not self._intact(existing, sha256, size):
             return False
@@ -241,7 +241,7 @@ class _Stock:
         self._given: set[int] = set()
         self._loaded: list[tuple[FrozenVersion, Seen]] = []
         self._newest: dict[str, str] = {}
-        self._by_content: dict[str, list[tuple[str, Mark | None]]] = {}
+        self._by_content: dict[str, list[tuple[str, tuple[int, ...] | None]]] = {}
         self._indexed = 0
         self._sizes: set[int] = set()
         self._load_next()
@@ -274,20 +274,20 @@ class _Stock:
         # A manifest that is longer than what it spares costs more to read than it gives.
         return _FREE_TO_READ + self._looked_for / _PAYS
 
-    def same_path(self, path: str, sha256: str) -> tuple[str, Mark | None] | None:
+    def same_path(self, path: str, sha256: str) -> tuple[str, tuple[int, ...] | None] | None:
         """Return the file that the newest version has at `path`, when it has that content."""
         if self._newest.get(path) != sha256:
             return None
         version, seen = self._loaded[0]
-        return f"{version.path}/{path}", seen.marks.get(path)
+        return f"{version.path}/{path}", seen.mark(path)
 
-    def elsewhere(self, sha256: str) -> Iterable[tuple[str, Mark | None]]:
+    def elsewhere(self, sha256: str) -> Iterable[tuple[str, tuple[int, ...] | None]]:
         """Return the files of that content in all versions that were looked into."""
         with self._lock:
             for version, seen in self._loaded[self._indexed :]:
                 folder = str(version.path)
                 for path, _, digest in version.manifest.files:
-                    one = (f"{folder}/{path}", seen.marks.get(path))
+                    one = (f"{folder}/{path}", seen.mark(path))
                     self._by_content.setdefault(digest, []).append(one)
             self._indexed = len(self._loaded)
         return self._by_content.get(sha256, ())

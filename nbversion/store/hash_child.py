@@ -22,21 +22,26 @@ if TYPE_CHECKING:
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
-def holds(path: str | bytes, size: int, sha256: str) -> bool:
-    """Whether a small file is a regular one of that size and content; every byte is read now."""
+def read_held(path: str | bytes, size: int, sha256: str) -> bytes | None:
+    """Return the bytes of a small regular file when they are of that size and content, else None."""
     try:
         handle = os.open(path, _FLAGS)
     except OSError:
-        return False
+        return None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return False
+            return None
         data = os.read(handle, size + 1)
     except OSError:
-        return False
+        return None
     finally:
         os.close(handle)
-    return len(data) == size and hashlib.sha256(data).hexdigest() == sha256
+    return data if len(data) == size and hashlib.sha256(data).hexdigest() == sha256 else None
+
+
+def holds(path: str | bytes, size: int, sha256: str) -> bool:
+    """Whether a small file is a regular one of that size and content; every byte is read now."""
+    return read_held(path, size, sha256) is not None
 
 
 @dataclass(slots=True)

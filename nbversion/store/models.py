@@ -24,7 +24,7 @@ from nbversion.store.folder import MODELS
 from nbversion.store.freezer import Freezer, Shelf
 from nbversion.store.frozen import FrozenVersion, load_version, require_unlinked
 from nbversion.store.sources import Source
-from nbversion.store.stat_index import NOTHING_SEEN
+from nbversion.store.stat_index import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -246,7 +246,7 @@ class Models:
 
 def _shelf(version: FrozenVersion) -> Shelf:
     # Nothing is known of the marks of its files, so each is hashed before it is shared.
-    return Shelf(cost=0, load=lambda: (version, NOTHING_SEEN))
+    return Shelf(cost=0, load=lambda: (version, Seen()))
 
 
 def taken(model: str, version: str) -> ConflictError:

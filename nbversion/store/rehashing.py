@@ -127,7 +127,7 @@ class Rehash:
             found[absent.path] = absent
         self.findings += found.values()
         self.lost += lost
-        if record.status == "running" or not self.hashing:
+        if record.status in ("running", "lost") or not self.hashing:
             return
         for below in files_below(self.project.root / base):
             path = f"{base}/{below}"

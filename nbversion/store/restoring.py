@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from nbversion.disk import TEXT_MODE
 from nbversion.errors import ConflictError, IntegrityError, InvalidInputError
-from nbversion.hashing import blocks, tree_digest
+from nbversion.hashing import tree_digest
 from nbversion.render.amounts import human_count, human_size
 from nbversion.render.card import Card
 from nbversion.render.shown import Shown
+from nbversion.store.copying import copy_into
 from nbversion.store.folder import CACHE, LOCKS, MODELS, QUARANTINE, RUNS, SNAPSHOTS
 from nbversion.store.freezer import hash_source
 from nbversion.store.freezing import Request
+from nbversion.store.hash_child import read_held
 from nbversion.store.holders import all_versions
-from nbversion.store.parallel import in_parallel
-from nbversion.store.sources import Source, list_source
+from nbversion.store.parallel import Work
+from nbversion.store.sources import SMALL, Source, list_source
 
 if TYPE_CHECKING:
     from nbversion.disk import Staging
@@ -235,13 +237,25 @@ def _stage(frozen: FrozenVersion, staging: Staging, *, mode: int, as_file: bool)
     if manifest.problem:
         frozen.verify("Nothing was restored.")
 
+    work = Work(f"Restoring {manifest.reference}", frozen.project.progress, manifest.size_bytes)
+    folder, links = str(frozen.path), frozen.linked_folders()
+
     def copy(entry: FrozenFile) -> Finding | None:
         path = _CONTENT if as_file else f"{_CONTENT}/{entry.path}"
-        return frozen.check(entry, lambda handle: staging.write(path, blocks(handle), mode=mode))
+        if entry.size_bytes <= SMALL and not links:
+            data = read_held(f"{folder}/{entry.path}", entry.size_bytes, entry.sha256)
+            if data is not None:
+                staging.write_whole(path, data, mode=mode)
+                work.did(0, len(data))
+                return None
+        return frozen.check(
+            entry, lambda handle: copy_into(staging, handle, path, work, mode=mode)[0]
+        )
 
     if not as_file:
         staging.make_folder(_CONTENT)
-    found = [one for one in in_parallel(copy, manifest.files) if one]
+    with work.told(len(manifest.files)):
+        found = [one for one in work.run(copy, manifest.files) if one]
     if found:
         raise IntegrityError(
             f"{manifest.reference} fails verification: {found[0]}. Nothing was restored. A copy may "
@@ -268,7 +282,7 @@ def _list_present(frozen: FrozenVersion, target: Path) -> Source:
             f"{target} holds {present.ignored[0]!r}, which snapshots leave out, so it would be lost. "
             "Nothing was restored; move it away first, or restore to a new path."
         )
-    for path in present.items.values():
+    for path in map(present.place, present.items):
         if not isinstance(path, bytes) and os.lstat(path).st_nlink > 1:
             raise InvalidInputError(
                 f"{path} has a second name (a hard link), which would keep the other bytes. Nothing "

@@ -24,17 +24,16 @@ from nbversion.store.freezer import Freezer, Shelf, Stored, hash_some
 from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.frozen import FrozenVersion, load_version, require_unlinked
 from nbversion.store.in_place import check_stated, is_frozen, list_in_place, recover, swap
-from nbversion.store.sources import list_source, mark_of
-from nbversion.store.stat_index import StatIndex
+from nbversion.store.sources import RACY_NS, list_source, mark_of
+from nbversion.store.stat_index import Seen, StatIndex, trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from nbversion.disk import Staging
     from nbversion.store.folder import ProjectFolder
     from nbversion.store.sources import Mark, Source
-    from nbversion.store.stat_index import Seen
 
 # The lesson's first example keeps one manifest beside the version's folder.
 LESSON_MANIFEST = f"{SNAPSHOTS}/{MANIFEST}"
@@ -211,13 +210,17 @@ class Snapshots:
         return self._index.load(_source_key(source)).known(source.marks) if source.base else {}
 
     def _remember(
-        self, source: Source, digests: Mapping[str, str], read: Mapping[str, Mark]
+        self, source: Source, files: Iterable[tuple[str, str]], read: Mapping[str, Mark]
     ) -> None:
-        """Keep what the source's files were, for the next time."""
+        """Keep what the source's files were, by path and bare digest, for the next time."""
         if source.base:
-            marks = {**source.marks, **read}
-            seen = {path: (mark, digests[path]) for path, mark in marks.items()}
-            self._index.save(_source_key(source), seen, before_ns=source.listed_ns)
+            marks = source.marks
+            each = ((path, read.get(path, marks[path]), sha256) for path, sha256 in files)
+            self._index.save(_source_key(source), trusted(each, source.listed_ns))
+
+    def _keep_marks(self, manifest: Manifest, freezer: Freezer) -> None:
+        if freezer.frozen is not None:
+            self._index.save(_frozen_key(manifest), freezer.frozen)
 
     def _same(
         self, source: Source, request: Request, known: dict[str, str]
@@ -242,8 +245,8 @@ class Snapshots:
             known.update({one.path: one.sha256 for one in files})
             if all(known[path] == sha256 for path, _, sha256 in existing.manifest.files):
                 self._require_present(existing, request)
-                if read:
-                    self._remember(source, known, read)
+                if any(one.mtime_ns < source.listed_ns - RACY_NS for one in read.values()):
+                    self._remember(source, known.items(), read)
                 return existing
         if request.version is None:
             return None
@@ -257,21 +260,17 @@ class Snapshots:
         """Refuse to give back a version whose frozen files were touched and do not hold."""
         seen = self._index.load(_frozen_key(existing.manifest))
         untouched = not existing.manifest.problem and seen.stand(str(existing.path))
-        untouched &= len(seen.marks) == len(existing.manifest.files)
-        if untouched:
+        if untouched and len(seen.paths) == len(existing.manifest.files):
             return
-        marks = {one.path: mark_of(existing.path / one.path) for one in existing.manifest.files}
+        now = Seen()
+        with contextlib.suppress(OverflowError):
+            for path, _, sha256 in existing.manifest.files:
+                now.add(path, mark_of(existing.path / path)._replace(ctime_ns=0), sha256)
         existing.verify(
             f"The content of {request.source or 'the source'} is unharmed; freeze it as a new "
             "version with --version."
         )
-        self._index.save(
-            _frozen_key(existing.manifest),
-            {
-                one.path: (marks[one.path]._replace(ctime_ns=0), one.sha256)
-                for one in existing.manifest.files
-            },
-        )
+        self._index.save(_frozen_key(existing.manifest), now)
 
     def _refuse_taken_folder(self, name: str, version: str) -> None:
         for folder in self.spellings(name, Version(version)):
@@ -293,9 +292,9 @@ class Snapshots:
             freezer = self._freezer(staging, request.name, Version(version), known)
             manifest = self._build(freezer, source, replace(request, version=version))
             project.disk.publish(staging.folder, project.root / folder)
-        self._index.save(_frozen_key(manifest), freezer.frozen_marks)
-        digests = {one.path: one.sha256 for one in manifest.files}
-        self._remember(source, digests, freezer.read_marks)
+        self._keep_marks(manifest, freezer)
+        each = ((path, sha256) for path, _, sha256 in manifest.files)
+        self._remember(source, each, freezer.read)
         return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), freezer.stored
 
     def _freezer(
@@ -410,7 +409,7 @@ class Snapshots:
             freezer = self._freezer(staging, name, version, {})
             manifest = self._build(freezer, source, request, stated)
             swap(project, staging, manifest, source)
-        self._index.save(_frozen_key(manifest), freezer.frozen_marks)
+        self._keep_marks(manifest, freezer)
         return Snapshot(
             frozen=FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"),
             created=True,

@@ -14,8 +14,9 @@ import unicodedata
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar, cast
 
+from nbversion.disk import is_leftover
 from nbversion.errors import InvalidInputError, NotFoundError, StorageError
 from nbversion.formats.manifest import UNHASHED
 
@@ -58,15 +59,15 @@ class Source:
     ----------
     items : mapping
         Where the bytes of each file come from, by its path below the version's folder: a file on
-        disk, or the bytes themselves.
+        disk, the bytes themselves, or the mark of a file that was found at that path below `folder`.
     directories : tuple of str
         Empty folders.
     ignored : tuple of str
         What was left out.
     base : str
         The file or folder on disk that was listed; empty for anything else.
-    marks : mapping
-        Of the files below `base`, as they were listed.
+    folder : str
+        The folder that the files with a mark lie below.
     listed_ns : int
         When the listing began, on the clock that files are marked with.
     again : callable or None
@@ -75,20 +76,31 @@ class Source:
         Every folder that was listed, by path on disk.
     """
 
-    items: Mapping[str, str | Path | bytes]
+    items: Mapping[str, str | Path | bytes | Mark]
     directories: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     base: str = ""
-    marks: Mapping[str, Mark] = field(default_factory=dict)
+    folder: str = ""
     listed_ns: int = 0
     again: Callable[[], Source] | None = None
     folders: Mapping[str, Mark] = field(default_factory=dict)
 
+    @property
+    def marks(self) -> Mapping[str, Mark]:
+        """The marks of the files, where they were listed; else nothing."""
+        return cast("Mapping[str, Mark]", self.items) if self.base else {}
+
+    def place(self, path: str) -> str | Path | bytes:
+        """Return where a file lies, or the bytes themselves."""
+        item = self.items[path]
+        # Put together when it is asked for: a million paths are 200 MB.
+        return f"{self.folder}/{path}" if isinstance(item, Mark) else item
+
     def size(self, path: str) -> int:
         """Return the present size in bytes."""
-        if path in self.marks:
-            return self.marks[path].size
         item = self.items[path]
+        if isinstance(item, Mark):
+            return item.size
         try:
             return len(item) if isinstance(item, bytes) else os.lstat(item).st_size
         except OSError as exc:
@@ -98,20 +110,20 @@ class Source:
         self, path: str, consume: Callable[[BinaryIO], T], *, redo: Callable[[], object] = list
     ) -> tuple[T, Mark | None]:
         """Give the file's bytes to `consume`; see `read_stable`."""
-        item = self.items[path]
-        if isinstance(item, bytes):
-            return consume(BytesIO(item)), None
-        return read_stable(item, consume, redo=redo)
+        place = self.place(path)
+        if isinstance(place, bytes):
+            return consume(BytesIO(place)), None
+        return read_stable(place, consume, redo=redo)
 
     def read_small(self, path: str) -> tuple[bytes, Mark | None] | None:
         """Return all bytes of a small file; None for a large one, or one that is being changed."""
-        item = self.items[path]
-        if isinstance(item, bytes):
-            return item, None
+        place = self.place(path)
+        if isinstance(place, bytes):
+            return place, None
         try:
-            return read_whole(item)
+            return read_whole(place)
         except OSError as exc:
-            raise unreadable(item, exc) from exc
+            raise unreadable(place, exc) from exc
 
     def require_unchanged(self, read: Mapping[str, Mark]) -> None:
         """Refuse a folder in which files came, went or were written to since they were read.
@@ -129,7 +141,9 @@ class Source:
         # Without the time of the inode, which a second name changes: a model version is the source
         # of its own release.
         changed = [
-            path for path, mark in read.items() if mark_of(self._place(path))[:3] != mark[:3]
+            path
+            for path, mark in read.items()
+            if not isinstance(place := self.place(path), bytes) and mark_of(place)[:3] != mark[:3]
         ]
         if not changed and self.again is not None and not all(map(self._stands, self.folders)):
             now = self.again()
@@ -141,10 +155,6 @@ class Source:
                 "was published; try again when nobody writes to it."
             )
 
-    def _place(self, path: str) -> str | Path:
-        item = self.items[path]
-        return "" if isinstance(item, bytes) else item
-
     def _stands(self, folder: str) -> bool:
         mark = self.folders[folder]
         # Clocks of files tick slowly: what was changed just before may be changed again unseen.
@@ -152,8 +162,10 @@ class Source:
 
     def refused(self) -> list[str]:
         """Return the files that this user may not read."""
-        places = [str(one) for one in self.items.values() if not isinstance(one, bytes)]
-        return [one for one in places if not os.access(one, os.R_OK)]
+        places = [self.place(path) for path in self.items]
+        return [
+            str(one) for one in places if not isinstance(one, bytes) and not os.access(one, os.R_OK)
+        ]
 
     def collisions(self) -> list[str]:
         """Return names that a case-insensitive file system would take for one another."""
@@ -200,9 +212,9 @@ def list_source(path: Path, *, ignore: Collection[str], own: Collection[str] = (
     if stat.S_ISREG(mode):
         _check_names([path.name], path.parent)
         return Source(
-            items={path.name: str(path)},
+            items={path.name: mark_of(path)},
             base=str(path),
-            marks={path.name: mark_of(path)},
+            folder=str(path.parent),
             listed_ns=listed_ns,
         )
     if not stat.S_ISDIR(mode):
@@ -214,14 +226,12 @@ def list_source(path: Path, *, ignore: Collection[str], own: Collection[str] = (
     walk.run()
     if not walk.files:
         raise InvalidInputError(f"{path} holds no file to freeze. Nothing was written.")
-    order = sorted(walk.files)
-    base = str(path)
     return Source(
-        items={below: f"{base}/{below}" for below in order},
+        items=dict(sorted(walk.files.items())),
         directories=tuple(sorted(walk.empty)),
         ignored=tuple(sorted(walk.ignored)),
-        base=base,
-        marks=walk.files,
+        base=str(path),
+        folder=str(path).rstrip("/"),
         listed_ns=listed_ns,
         again=lambda: list_source(path, ignore=ignore, own=own),
         folders=walk.folders,
@@ -269,9 +279,11 @@ class _Walk:
         for entry in found:
             name = entry.name
             below = prefix + name
-            if name in ignore or below in own:
-                if below not in own:
-                    self.ignored.append(below)
+            # What is still being staged there is neither content nor anybody's choice.
+            if below in own or (name[0] == "." and is_leftover(name)):
+                continue
+            if name in ignore:
+                self.ignored.append(below)
                 continue
             count += 1
             if entry.is_dir(follow_symlinks=False):

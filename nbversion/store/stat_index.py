@@ -12,50 +12,77 @@ import contextlib
 import hashlib
 import json
 import os
+import struct
 import sys
-from array import array
-from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from nbversion.errors import NbversionError
 from nbversion.store.folder import CACHE
 from nbversion.store.sources import RACY_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nbversion.store.folder import ProjectFolder
     from nbversion.store.sources import Mark
 
-_FORMAT = "nbversion index 1"
-_PER_FILE = 4
+_FORMAT = f"nbversion index 2 {sys.byteorder}"
+_MARK = struct.Struct("=4q")
+_DIGEST = 32
+_CHUNK = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """Files by path: their marks, and the SHA-256 of each.
+    """Files, their marks, and the SHA-256 of each; 150 bytes a file.
 
     Parameters
     ----------
-    marks : mapping
-    digests : mapping
-        Bare.
+    paths : list of str
+    marks : bytes or bytearray
+        Four numbers of 64 bits for each: inode, size, times of content and of inode.
+    digests : bytes or bytearray
+        The 32 raw bytes of each.
     """
 
-    marks: Mapping[str, Mark]
-    digests: Mapping[str, str]
+    paths: list[str] = field(default_factory=list)
+    marks: bytes | bytearray = field(default_factory=bytearray)
+    digests: bytes | bytearray = field(default_factory=bytearray)
+    _places: dict[str, int] = field(init=False, default_factory=dict)
+
+    def add(self, path: str, mark: Mark, sha256: str) -> None:
+        """Take note of a file; to a `Seen` that was made empty.
+
+        Raises
+        ------
+        OverflowError
+            For a number of more than 63 bits, as some file systems have them.
+        """
+        try:
+            packed = _MARK.pack(*mark)
+        except struct.error as exc:
+            raise OverflowError(str(exc)) from exc
+        self.marks += packed
+        self.digests += bytes.fromhex(sha256)
+        self.paths.append(path)
 
     def known(self, now: Mapping[str, Mark]) -> dict[str, str]:
-        """Return the digests of the files that were not written to since."""
-        digests = self.digests
-        return {path: digests[path] for path, mark in self.marks.items() if now.get(path) == mark}
+        """Return the bare digests of the files that were not written to since."""
+        digests = self.digests.hex()
+        return {
+            path: digests[at * 64 : at * 64 + 64]
+            for at, (path, mark) in enumerate(zip(self.paths, self._each(), strict=True))
+            # A plain tuple is equal to a mark, and made four times as fast.
+            if now.get(path) == mark
+        }
 
     def stand(self, folder: str) -> bool:
         """Whether no file below `folder` was written to since; the time of the inode may differ."""
         lstat = os.lstat
         try:
-            for path, (ino, size, mtime_ns, _) in self.marks.items():
+            for path, (ino, size, mtime_ns, _) in zip(self.paths, self._each(), strict=True):
                 facts = lstat(f"{folder}/{path}")
                 if (facts.st_ino, facts.st_size, facts.st_mtime_ns) != (ino, size, mtime_ns):
                     return False
@@ -63,8 +90,16 @@ class Seen:
             return False
         return True
 
+    def mark(self, path: str) -> tuple[int, ...] | None:
+        """Return the mark of one file."""
+        if not self._places and self.paths:
+            self._places = {one: at for at, one in enumerate(self.paths)}
+        at = self._places.get(path)
+        return None if at is None else _MARK.unpack_from(self.marks, at * _MARK.size)
 
-NOTHING_SEEN = Seen({}, {})
+    def _each(self) -> Iterator[tuple[int, ...]]:
+        numbers = iter(memoryview(self.marks).cast("q"))
+        return zip(numbers, numbers, numbers, numbers, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,81 +118,74 @@ class StatIndex:
         try:
             data = (self.project.root / self._path(key)).read_bytes()
         except OSError:
-            return NOTHING_SEEN
+            return Seen()
         head, _, body = data.partition(b"\n")
         try:
             facts = json.loads(head)
-            if (
-                facts["format"] != f"{_FORMAT} {sys.byteorder}"
-                or facts["key"] != key
-                or facts["sha256"] != hashlib.sha256(body).hexdigest()
-            ):
-                return NOTHING_SEEN
-            return _unpacked(body, int(facts["files"]))
+            count = facts["files"]
+            if (facts["format"], facts["key"]) != (_FORMAT, key) or body[
+                -_DIGEST:
+            ] != hashlib.sha256(body[:-_DIGEST]).digest():
+                return Seen()
+            return _unpacked(body[:-_DIGEST], int(count))
         except (ValueError, TypeError, KeyError, AttributeError):
-            return NOTHING_SEEN
+            return Seen()
 
-    def save(self, key: str, seen: Mapping[str, tuple[Mark, str]], *, before_ns: int = 0) -> None:
-        """Keep what was seen; that it cannot be kept is no failure.
-
-        Parameters
-        ----------
-        key : str
-        seen : mapping
-            Mark and bare digest by path.
-        before_ns : int
-            When the files were listed. What was written to so shortly before that it may be written
-            to again with the same times is not kept; 0 for files that only we write.
-        """
-        if before_ns:
-            latest = before_ns - RACY_NS
-            seen = {
-                path: one
-                for path, one in seen.items()
-                if one[0].mtime_ns < latest and one[0].ctime_ns < latest
-            }
-        try:
-            body = _packed(seen)
-        except OverflowError:
-            # Some file systems number files beyond 63 bits.
-            return
-        facts = {
-            "format": f"{_FORMAT} {sys.byteorder}",
-            "key": key,
-            "files": len(seen),
-            "sha256": hashlib.sha256(body).hexdigest(),
-        }
-        data = json.dumps(facts).encode() + b"\n" + body
+    def save(self, key: str, seen: Seen) -> None:
+        """Keep what was seen; that it cannot be kept is no failure."""
+        head = {"format": _FORMAT, "key": key, "files": len(seen.paths)}
+        blocks = _sealed(_blocks(seen))
         path = self.project.root / self._path(key)
-        with contextlib.suppress(NbversionError, OSError):
-            if not path.exists() or path.read_bytes() != data:
-                self.project.disk.cache(path, data)
+        with contextlib.suppress(NbversionError):
+            self.project.disk.cache(path, _after(json.dumps(head).encode() + b"\n", blocks))
 
     def _path(self, key: str) -> str:
-        return (
-            f"{CACHE}/index/{hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()[:24]}"
-        )
+        name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:24]
+        return f"{CACHE}/index/{name}"
 
 
-def _packed(seen: Mapping[str, tuple[Mark, str]]) -> bytes:
-    numbers = array("q", chain.from_iterable(mark for mark, _ in seen.values()))
-    digests = bytes.fromhex("".join([sha256 for _, sha256 in seen.values()]))
+def trusted(files: Iterable[tuple[str, Mark, str]], listed_ns: int) -> Seen:
+    """Return what may be kept of a user's files that were listed at `listed_ns`.
+
+    What was written to so shortly before that it may be written to again with the same times is left
+    out, as git does.
+    """
+    latest = listed_ns - RACY_NS
+    seen = Seen()
+    with contextlib.suppress(OverflowError):
+        for path, mark, sha256 in files:
+            if mark.mtime_ns < latest and mark.ctime_ns < latest:
+                seen.add(path, mark, sha256)
+    return seen
+
+
+def _blocks(seen: Seen) -> Iterator[bytes | bytearray]:
+    yield seen.marks
+    yield seen.digests
     # Names hold no NUL.
-    return numbers.tobytes() + digests + "\0".join(seen).encode()
+    rest, separator = iter(seen.paths), ""
+    while chunk := list(islice(rest, _CHUNK)):
+        yield (separator + "\0".join(chunk)).encode()
+        separator = "\0"
+
+
+def _after(head: bytes, blocks: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
+    yield head
+    yield from blocks
+
+
+def _sealed(blocks: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(block)
+        yield block
+    yield digest.digest()
 
 
 def _unpacked(body: bytes, count: int) -> Seen:
-    numbers = array("q")
-    size = count * _PER_FILE * numbers.itemsize
-    numbers.frombytes(body[:size])
-    digests = body[size : size + 32 * count].hex()
-    paths = body[size + 32 * count :].decode().split("\0") if count else []
-    if len(paths) != count or len(digests) != 64 * count:
+    end = count * _MARK.size
+    marks, digests = body[:end], body[end : end + _DIGEST * count]
+    paths = body[end + _DIGEST * count :].decode().split("\0") if count else []
+    if count < 0 or len(paths) != count or len(digests) != _DIGEST * count:
         raise ValueError("the index is not whole")
-    each = iter(numbers)
-    # Plain tuples are equal to marks, and made four times as fast.
-    marks = cast("Iterable[Mark]", zip(each, each, each, each, strict=True))
-    return Seen(
-        dict(zip(paths, marks, strict=True)),
-        dict(zip(paths, [digests[at : at + 64] for at in range(0, len(digests), 64)], strict=True)),
-    )
+    return Seen(paths, marks, digests)

@@ -15,7 +15,7 @@ from nbversion.tracking.active import (
     remember,
     require_tracker,
 )
-from nbversion.tracking.request import CodeFacts, Results, RunRequest
+from nbversion.tracking.request import CodeFacts, Results, RunRequest, script_source
 from nbversion.tracking.run import Run
 from nbversion.tracking.tracker import Tracker, status_of
 
@@ -31,5 +31,6 @@ __all__ = [
     "refuse_nested",
     "remember",
     "require_tracker",
+    "script_source",
     "status_of",
 ]

@@ -22,7 +22,7 @@ def model_items(value: Any, model: str) -> tuple[dict[str, str | Path | bytes], 
     if isinstance(value, Path):
         source = list_source(value, ignore=())
         if value.is_dir():
-            return {f"model/{path}": item for path, item in source.items.items()}, {
+            return {f"model/{path}": source.place(path) for path in source.items}, {
                 "serializer": "file"
             }
         return {f"model{''.join(value.suffixes)}": value}, {"serializer": "file"}

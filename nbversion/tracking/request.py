@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from nbversion.capture.cell import normalised_digest, raw_digest
 
+if TYPE_CHECKING:
     from nbversion.errors import NbversionError
     from nbversion.store.frozen import FrozenVersion
 
@@ -48,18 +49,33 @@ class CodeFacts:
     ----------
     source : str
         As the user wrote it.
-    digests : mapping
-        ``cell_sha256`` of the raw, ``cell_sha256_normalised`` of the normalised source.
     notebook, cell_id : str or None
         Where the front end tells.
     execution_count : int or None
     """
 
     source: str
-    digests: Mapping[str, str]
     notebook: str | None = None
     cell_id: str | None = None
     execution_count: int | None = None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digests by which a record names the source: as it is, and normalised."""
+        return {
+            "cell_sha256": raw_digest(self.source),
+            "cell_sha256_normalised": normalised_digest(self.source),
+        }
+
+
+def script_source() -> str:
+    """Return the text of the program that runs, as far as it lies in a file."""
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    try:
+        return Path(path).read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import filelock  # noqa: F401  # what commands import late must be there before 
 from nbversion.disk import is_leftover
 from nbversion.errors import ConflictError, LostRaceError
 from nbversion.formats.manifest import MANIFEST
-from nbversion.project import Project, code_digests
+from nbversion.project import Project
 from nbversion.store import folder as store_folder
 from nbversion.store.folder import CACHE, QUARANTINE
 from nbversion.store.models import ModelContent
@@ -156,7 +156,7 @@ def track(project: Project, *, model: str | None = None, version: str | None = N
             version=version,
             artifacts=(root / "plot.txt",),
         ),
-        code=CodeFacts(source="fit()", digests=code_digests("fit()")),
+        code=CodeFacts(source="fit()"),
     )
     _active.clear()
     begun.clear()

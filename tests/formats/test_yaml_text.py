@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbversion.errors import FormatError, InvalidInputError
-from nbversion.formats import yaml_text
+from nbversion.formats import yaml_events
 from nbversion.formats.yaml_text import MAX_DEPTH, dump_yaml, parse_own, parse_yaml
 
 WHERE = "runs/r.yaml"
@@ -203,7 +203,7 @@ BOMB = 'a: &a ["x", "x"]\n' + "".join(
 def test_what_is_no_plain_mapping_is_one_error_that_names_file_and_line(
     text, why, loader, monkeypatch
 ):
-    monkeypatch.setattr(yaml_text, "_loader", lambda: getattr(yaml, loader))
+    monkeypatch.setattr(yaml_events, "_loader", lambda: getattr(yaml, loader))
     with pytest.raises(FormatError) as caught:
         parse(text)
     assert caught.value.message.startswith(f"{WHERE} cannot be read: ")
@@ -221,7 +221,7 @@ def test_bytes_that_are_not_utf_8_are_one_error():
 
 
 def test_a_file_beyond_the_limit_is_refused_before_it_is_parsed(monkeypatch):
-    monkeypatch.setattr(yaml_text, "MAX_BYTES", 5)
+    monkeypatch.setattr("nbversion.formats.yaml_text.MAX_BYTES", 5)
     assert parse(b"a: 1\n") == {"a": 1}
     with pytest.raises(FormatError, match="it is larger than 5 bytes"):
         parse(b"a: 12\n")

@@ -6,7 +6,7 @@ import pytest
 
 from nbversion import tracking
 from nbversion.capture import packages
-from nbversion.project import Project, code_digests
+from nbversion.project import Project
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def train(project):
                 version=more.get("version"),
                 outputs=tuple((one, project.root / path) for one, path in outputs),
             ),
-            code=tracking.CodeFacts(source=source, digests=code_digests(source)),
+            code=tracking.CodeFacts(source=source),
         )
         tracker.begin()
         for key, one in more.get("params", {}).items():

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from nbversion.process import this_process
 from nbversion.errors import (
     ConflictError,
     FormatError,
@@ -17,6 +16,7 @@ from nbversion.errors import (
     StorageError,
 )
 from nbversion.formats.run_record import RunRecord
+from nbversion.process import this_process
 from nbversion.store.catalog import DataFound, FileFound, ModelFound, RunFound
 from nbversion.store.runs import BrokenRun
 
@@ -128,8 +128,7 @@ def test_a_broken_record_hides_no_other(filled, catalog, run, root, unprivileged
 
 def dead_process():
     code = (
-        "import json; from nbversion.process import this_process;"
-        "print(json.dumps(this_process()))"
+        "import json; from nbversion.process import this_process;print(json.dumps(this_process()))"
     )
     import json
 

@@ -8,10 +8,17 @@ import pytest
 from nbversion.hashing import BLOCK
 from nbversion.store import stat_index
 from nbversion.store.sources import RACY_NS, Mark, mark_of
-from nbversion.store.stat_index import StatIndex
+from nbversion.store.stat_index import Seen, StatIndex, trusted
 
 A, B = "a" * 64, "b" * 64
 OLD = Mark(7, 100, 10**18, 10**18)
+
+
+def seen(files):
+    made = Seen()
+    for path, (mark, sha256) in files.items():
+        made.add(path, mark, sha256)
+    return made
 
 
 @pytest.fixture
@@ -33,10 +40,11 @@ def settled(monkeypatch):
 
 
 def test_what_was_seen_is_known_until_a_mark_changes(index):
-    seen = {"a": (OLD, A), "sub/größe\n.txt": (Mark(-1, 0, -5, 2**62), B)}
-    index.save("k", seen)
+    files = {"a": (OLD, A), "sub/größe\n.txt": (Mark(-1, 0, -5, 2**62), B)}
+    index.save("k", seen(files))
     found = index.load("k")
-    now = {path: mark for path, (mark, _) in seen.items()}
+    now = {path: mark for path, (mark, _) in files.items()}
+    assert [found.mark(path) for path in (*now, "c")] == [*now.values(), None]
     assert found.known(now) == {"a": A, "sub/größe\n.txt": B}
     for changed in (OLD._replace(ino=8), OLD._replace(size=99), OLD._replace(mtime_ns=1)):
         assert found.known({**now, "a": changed}) == {"sub/größe\n.txt": B}
@@ -49,8 +57,10 @@ def test_what_was_written_to_just_before_is_not_kept(index):
     young = OLD._replace(mtime_ns=now - RACY_NS)
     touched = OLD._replace(mtime_ns=1, ctime_ns=now)
     old = OLD._replace(mtime_ns=now - RACY_NS - 1, ctime_ns=now - RACY_NS - 1)
-    index.save("k", {"young": (young, A), "touched": (touched, A), "old": (old, A)}, before_ns=now)
-    assert dict(index.load("k").digests) == {"old": A}
+    kept = trusted([("young", young, A), ("touched", touched, A), ("old", old, A)], now)
+    assert kept.paths == ["old"]
+    index.save("k", kept)
+    assert index.load("k").known({"old": old}) == {"old": A}
 
 
 @pytest.mark.parametrize(
@@ -61,20 +71,20 @@ def test_what_was_written_to_just_before_is_not_kept(index):
         lambda data: b"",
         lambda data: b"\0" * len(data),
         lambda data: data.replace(b'"files": 1', b'"files": 9'),
-        lambda data: data.replace(b"index 1", b"index 2"),
+        lambda data: data.replace(b"index 2", b"index 1"),
         lambda data: data.partition(b"\n")[0],
         lambda data: b"[1]\n",
     ],
 )
 def test_a_damaged_index_is_as_good_as_none(damage, index, root):
-    index.save("k", {"a": (OLD, A)})
+    index.save("k", seen({"a": (OLD, A)}))
     (path,) = (root / ".nbversion/index").iterdir()
     path.write_bytes(damage(path.read_bytes()))
     assert index.load("k").known({"a": OLD}) == {}
 
 
 def test_an_index_of_another_place_is_not_taken(index, root):
-    index.save("k", {"a": (OLD, A)})
+    index.save("k", seen({"a": (OLD, A)}))
     (path,) = (root / ".nbversion/index").iterdir()
     path.rename(root / index._path("other"))
     assert index.load("other").known({"a": OLD}) == {}
@@ -82,9 +92,24 @@ def test_an_index_of_another_place_is_not_taken(index, root):
 
 def test_what_cannot_be_kept_is_no_failure(index, root):
     (root / ".nbversion/index").write_text("a file")
-    index.save("k", {"a": (OLD, A)})
-    index.save("k", {"a": (OLD._replace(ino=2**64), A)})
+    index.save("k", seen({"a": (OLD, A)}))
     assert index.load("k").known({"a": OLD}) == {}
+
+
+def test_numbers_that_do_not_fit_are_not_kept():
+    huge = OLD._replace(ino=2**64, mtime_ns=0, ctime_ns=0)
+    with pytest.raises(OverflowError):
+        Seen().add("a", huge, A)
+    assert trusted([("a", huge, A)], 10**18).paths == []
+
+
+def test_many_names_are_written_in_pieces(index, monkeypatch):
+    monkeypatch.setattr(stat_index, "_CHUNK", 3)
+    files = {f"ä{at}": (OLD._replace(ino=at), A) for at in range(10)}
+    index.save("k", seen(files))
+    assert index.load("k").known({path: mark for path, (mark, _) in files.items()}).keys() == {
+        *files
+    }
 
 
 def test_an_unchanged_file_is_not_read_again(project, raw, settled, monkeypatch):
