@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -32,6 +33,10 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # A command ends before garbage in a circle could hurt, and looking for it among the records of
+    # 50,000 files takes a fifth of the time.
+    collects = gc.isenabled()
+    gc.disable()
     try:
         return _told(words, as_json="--json" in words)
     except OSError as exc:
@@ -39,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             _print(f"nbversion: the output cannot be written: {exc.strerror}.", to_stderr=True)
         return StorageError.exit_status
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _told(words: list[str], *, as_json: bool) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from nbversion.disk.leftovers import SWAP_PREFIX, hidden_name
 from nbversion.hashing import is_hole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from nbversion.disk.writing import Disk
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SYNC_WHOLE_ABOVE = 64
 # Below this an interrupted copy is made anew in a second; nobody wants its remains.
 WORTH_KEEPING = 64 << 20
+_FLUSH_EVERY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -186,6 +188,27 @@ class Staging:
                 return "reflinked"
         return "linked" if self.link(existing, path) else ""
 
+    def share_all(self, folder: str, paths: Sequence[str]) -> list[str]:
+        """Share the files of a frozen folder at the same paths; see `share`."""
+        if self._clones:
+            return [self.share(f"{folder}/{path}", path) for path in paths]
+        link, step, here, folders = os.link, self.disk.step, str(self.folder), self._folders
+        found = []
+        for path in paths:
+            target = f"{here}/{path}"
+            if path.rpartition("/")[0] not in folders:
+                self._place(path)
+            step("link", target)
+            try:
+                link(f"{folder}/{path}", target, follow_symlinks=False)
+            except OSError as exc:
+                if exc.errno not in NO_LINKS:
+                    raise storage_error(target, exc) from exc
+                found.append("")
+            else:
+                found.append("linked")
+        return found
+
     def take(self, existing: str | Path, path: str) -> bool:
         """Move a file of a donor below the folder; False when it is not there any more."""
         target = self._place(path)
@@ -227,12 +250,43 @@ class Staging:
         with explained(self.folder):
             if not few and syscalls.sync_filesystem(self._filesystem):
                 return
+        # What was only linked is durable since it was frozen; beyond the limit nobody counted.
+        self.flush_all(only=self._written if few else None)
+
+    def flush_all(self, *, only: Collection[str] | None = None) -> None:
+        """Make the folder durable file by file, with all files in it or those of these paths."""
         for folder, _, files in os.walk(self.folder):
-            # What was only linked is durable since it was frozen; beyond the limit nobody counted.
             for path in [f"{folder}/{name}" for name in files]:
-                if not few or path in self._written:
+                if (only is None or path in only) and not os.path.islink(path):
                     _flush_file(path)
             self.disk.sync_folder(Path(folder))
+
+    @contextlib.contextmanager
+    def flushing(self) -> Iterator[None]:
+        """Begin to write back while files are still being written; `flush` then has less to wait for.
+
+        With a descriptor of its own: what goes wrong here is told to the one of `flush` as well.
+        """
+        over = threading.Event()
+
+        def flush() -> None:
+            with contextlib.suppress(OSError):
+                while not over.wait(_FLUSH_EVERY_S) and syscalls.sync_filesystem(handle):
+                    pass
+
+        if self._filesystem < 0:
+            yield
+            return
+        with explained(self.folder):
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        thread = threading.Thread(target=flush, name="nbversion-flush", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            os.close(handle)
 
     def _create(self, target: str, mode: int) -> int:
         handle = os.open(target, CREATE, mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import secrets
@@ -255,6 +256,10 @@ class Disk:
                 os.rename(aside, folder)
         self.sync_folder(final.parent)
 
+    def has_exchanges(self, parent: Path) -> bool:
+        """Whether a process was killed while it exchanged folders in `parent`."""
+        return bool(owned_by_nobody(parent, ASIDE_PREFIX) or owned_by_nobody(parent, SWAP_PREFIX))
+
     def recover_exchanges(self, parent: Path, quarantine: Path) -> None:
         """Finish what a process left that was killed while it exchanged folders in `parent`.
 
@@ -286,13 +291,34 @@ class Disk:
     def set_aside(self, path: Path, quarantine: Path) -> Path:
         """Move `path` into the quarantine folder under a name of its own, and return that."""
         self.make_folder(quarantine)
-        target = quarantine / f"{secrets.token_hex(4)}-{path.name.removeprefix(STAGE_PREFIX)}"
+        name = path.name.removeprefix(STAGE_PREFIX).removeprefix(SWAP_PREFIX)
+        target = quarantine / f"{secrets.token_hex(4)}-{name}"
         self.step("set_aside", path)
         with explained(path):
-            # The store may be a link to another disk; then this copies.
-            shutil.move(path, target)
+            try:
+                rename_new(path, target)
+            except OSError as exc:
+                if exc.errno != errno.EXDEV:
+                    raise
+                self._move_across(path, target)
         self.sync_folder(quarantine)
+        self.sync_folder(path.parent)
         return target
+
+    def _move_across(self, path: Path, target: Path) -> None:
+        """Move to another disk: the original goes once the copy is durable."""
+        with self.stage(target.parent) as staging:
+            copy = staging.folder / "copy"
+            if path.is_dir() and not path.is_symlink():
+                shutil.copytree(path, copy, symlinks=True)
+            else:
+                shutil.copy2(path, copy, follow_symlinks=False)
+            staging.flush_all()
+            rename_new(copy, target)
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
     def sync_folder(self, folder: Path) -> None:
         """Make the names in `folder` durable."""

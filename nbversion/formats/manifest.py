@@ -44,6 +44,7 @@ __all__ = [
     "check_below",
     "missing_digest",
     "parse_manifest",
+    "recall_manifest",
 ]
 
 MANIFEST = "manifest.json"
@@ -202,16 +203,7 @@ def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
     values, listed = _parse(data, where, folder)
     fields = Fields(where, values)
     fields.check_schema()
-    if "model" in fields.values and "dataset" in fields.values:
-        raise fields.error("model", "absent beside 'dataset'")
-    kind: Literal["data", "model"] = "model" if "model" in fields.values else "data"
-    name = fields.required("model" if kind == "model" else "dataset")
-    version = fields.required("version")
-    try:
-        names.check_name(name, "model" if kind == "model" else "data set")
-        (names.model_version if kind == "model" else names.data_version)(version)
-    except InvalidInputError as exc:
-        raise broken(where, exc.message.removesuffix(" Nothing was written.")) from exc
+    kind, name, version = _called(fields)
     folder = folder or f"data/snapshots/{names.data_ref(name, version)}"
     files = sorted_files(listed or (_parse_file(item, folder) for item in fields.records("files")))
     if len({one.path for one in files}) != len(files):
@@ -221,6 +213,51 @@ def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
         expected = record_digest(fields.values)
     else:
         expected = digest_with_files(fields.values, listed, folder)
+    problem = _problem(fields, content, expected)
+    return _made(fields, (kind, name, version), folder, files, digest=content, problem=problem)
+
+
+def recall_manifest(
+    data: bytes, where: str, folder: str, files: tuple[FrozenFile, ...]
+) -> Manifest:
+    """Parse a manifest of which somebody kept the files, with the SHA-256 of these very bytes.
+
+    Raises
+    ------
+    FormatError
+        When the text is no manifest.
+    """
+    head, _, rest = data.partition(b'"files": [')
+    fields = Fields(where, parse_json(head + b'"files": [' + rest[rest.find(b"\n],\n") :], where))
+    digest = fields.required("digest")
+    return _made(fields, _called(fields), folder, files, digest=digest, problem=None)
+
+
+def _called(fields: Fields) -> tuple[Literal["data", "model"], str, str]:
+    """Return kind, name and version."""
+    if "model" in fields.values and "dataset" in fields.values:
+        raise fields.error("model", "absent beside 'dataset'")
+    kind: Literal["data", "model"] = "model" if "model" in fields.values else "data"
+    name = fields.required("model" if kind == "model" else "dataset")
+    version = fields.required("version")
+    try:
+        names.check_name(name, "model" if kind == "model" else "data set")
+        (names.model_version if kind == "model" else names.data_version)(version)
+    except InvalidInputError as exc:
+        raise broken(fields.where, exc.message.removesuffix(" Nothing was written.")) from exc
+    return kind, name, version
+
+
+def _made(
+    fields: Fields,
+    called: tuple[Literal["data", "model"], str, str],
+    folder: str,
+    files: tuple[FrozenFile, ...],
+    *,
+    digest: str,
+    problem: str | None,
+) -> Manifest:
+    kind, name, version = called
     manifest = Manifest(
         kind=kind,
         name=name,
@@ -238,11 +275,11 @@ def parse_manifest(data: bytes, where: str, folder: str) -> Manifest:
             _below(fields, "directories", one) for one in fields.texts("directories")
         ),
         ignored=fields.texts("ignored"),
-        problem=_problem(fields, content, expected),
+        problem=problem,
         extra={key: value for key, value in fields.values.items() if key not in _KEYS},
     )
     # Computed already: of a million files it is worth a second.
-    manifest.__dict__["digest"] = content
+    manifest.__dict__["digest"] = digest
     return manifest
 
 

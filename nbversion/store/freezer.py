@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
@@ -21,10 +22,11 @@ from nbversion.render.amounts import human_size
 from nbversion.store.copying import copy_into
 from nbversion.store.parallel import SILENT, Progress, Work, hash_watched
 from nbversion.store.sources import SMALL, Mark, mark_from, mark_of, open_regular, some
-from nbversion.store.stat_index import Seen
+from nbversion.store.stat_index import Seen, seen_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from nbversion.disk import Staging
     from nbversion.store.frozen import FrozenVersion
@@ -53,9 +55,9 @@ class Stored:
             "resumed": self.resumed,
         }
 
-    def add(self, how: str) -> None:
-        """Count one file."""
-        setattr(self, how, getattr(self, how) + 1)
+    def add(self, how: str, files: int = 1) -> None:
+        """Count files."""
+        setattr(self, how, getattr(self, how) + files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,7 @@ class Freezer:
     progress: Progress = SILENT
     stored: Stored = field(default_factory=Stored)
     # The marks of the frozen files, and of those files of the source that were read.
-    frozen: Seen | None = field(default_factory=Seen)
+    frozen: Seen = field(default_factory=Seen)
     read: dict[str, Mark] = field(default_factory=dict)
     _stock: _Stock = field(init=False)
     _work: Work = field(default_factory=Work)
@@ -117,14 +119,87 @@ class Freezer:
         size = sum(map(source.size, source.items))
         self._work = Work(what="Freezing", progress=self.progress, size_bytes=size)
         try:
-            with self._work.told(len(source.items)):
-                files = self._work.run(lambda path: self._freeze(source, path), list(source.items))
+            with self._work.told(len(source.items)), self.staging.flushing():
+                files = self._freeze_all(source)
         except StorageError as exc:
             raise _explained(exc, source, size) from exc.__cause__
         for path in source.directories:
             self.staging.make_folder(path)
         source.require_unchanged(self.read)
         return sorted_files(files)
+
+    def _freeze_all(self, source: Source) -> list[FrozenFile]:
+        work = self._work
+        linked = self._link_unchanged()
+        done = {one.path for one in linked}
+        rest = [path for path in source.items if path not in done]
+        if self._stock.is_empty and not self.staging.donors:
+            files = work.run_parts(lambda part: self._copy_small(source, part), rest)
+        else:
+            files = work.run(lambda path: self._freeze(source, path), rest)
+        return [*linked, *files]
+
+    def _link_unchanged(self) -> list[FrozenFile]:
+        """Share the files that neither the user nor anybody else touched since the newest version."""
+        unchanged = self._stock.unchanged(self.known)
+        if not unchanged:
+            return []
+        version, seen = self._stock.newest
+        folder = str(version.path)
+
+        def link(part: Sequence[_Unchanged]) -> list[str]:
+            lstat, sound = os.lstat, []
+            for one, mark, _ in part:
+                try:
+                    facts = lstat(f"{folder}/{one.path}")
+                except OSError:
+                    continue
+                if (facts.st_ino, facts.st_size, facts.st_mtime_ns) == mark[:3]:
+                    sound.append(one)
+            shared = self.staging.share_all(folder, [one.path for one in sound])
+            self._work.did(0, sum([one.size_bytes for one in sound]))
+            hows = {one.path: how for one, how in zip(sound, shared, strict=True)}
+            return [hows.get(one.path, "") for one, _, _ in part]
+
+        hows = self._work.run_parts(link, unchanged)
+        self.frozen.take(
+            seen.some([one[2] for one, how in zip(unchanged, hows, strict=True) if how == "linked"])
+        )
+        found = []
+        for (one, mark, _), how in zip(unchanged, hows, strict=True):
+            if how:
+                found.append(one)
+            if how == "linked":
+                self._stock.give_out(mark[0])
+            elif how:
+                self.frozen.add(one.path, _frozen_mark(self.staging.folder / one.path), one.sha256)
+        for how in ("linked", "reflinked"):
+            self.stored.add(how, hows.count(how))
+        return found
+
+    def _copy_small(self, source: Source, part: Sequence[str]) -> list[FrozenFile]:
+        """Copy files that nothing can be shared with; large ones, and restless ones, by `_freeze`."""
+        items, write, marks = source.items, self.staging.write_whole, {}
+        seen: list[tuple[str, tuple[int, ...], str]] = []
+        found: list[FrozenFile] = []
+        for path in part:
+            listed = items[path]
+            data = source.read_as_listed(path) if isinstance(listed, Mark) else None
+            if data is None or not isinstance(listed, Mark):
+                found.append(self._freeze(source, path))
+                continue
+            sha256, size = hashlib.sha256(data).hexdigest(), listed.size
+            facts = write(path, data)
+            # The listing's own mark: of a million equal ones one each is enough.
+            marks[path] = listed
+            seen.append((path, (facts.st_ino, size, facts.st_mtime_ns, 0), sha256))
+            found.append(FrozenFile(path, size, sha256))
+        with self._lock:
+            self.stored.add("copied", len(seen))
+            self.frozen.take(seen_of(seen))
+            self.read.update(marks)
+        self._work.did(0, sum([one[1][1] for one in seen]))
+        return found
 
     def _freeze(self, source: Source, path: str) -> FrozenFile:
         sha256 = self.known.get(path)
@@ -171,11 +246,7 @@ class Freezer:
     def _keep(self, path: str, how: str, mark: Mark, sha256: str) -> None:
         with self._lock:
             self.stored.add(how)
-            if self.frozen is not None:
-                try:
-                    self.frozen.add(path, mark._replace(ctime_ns=0), sha256)
-                except OverflowError:
-                    self.frozen = None
+            self.frozen.add(path, (*mark[:3], 0), sha256)
 
     def _share(self, path: str, sha256: str, size: int) -> bool:
         """Take the content from an older version, or from what was staged before."""
@@ -226,6 +297,9 @@ class Freezer:
         return False
 
 
+_Unchanged = tuple[FrozenFile, tuple[int, int, int, int], int]
+
+
 class _Stock:
     """What older versions hold; each of their files is given out once.
 
@@ -243,11 +317,39 @@ class _Stock:
         self._newest: dict[str, str] = {}
         self._by_content: dict[str, list[tuple[str, tuple[int, ...] | None]]] = {}
         self._indexed = 0
+        self._contents: list[set[str]] = []
         self._sizes: set[int] = set()
         self._load_next()
         if self._loaded:
             files = self._loaded[0][0].manifest.files
             self._newest = {path: sha256 for path, _, sha256 in files}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no older version to share with."""
+        return not self._loaded and self._next is None
+
+    @property
+    def newest(self) -> tuple[FrozenVersion, Seen]:
+        """The newest version, and the marks of its files."""
+        return self._loaded[0]
+
+    def unchanged(self, known: Mapping[str, str]) -> list[_Unchanged]:
+        """Return the files of the newest version that the source has without a change.
+
+        Each with its mark when it was frozen, and its place among the marks.
+        """
+        if not known or not self._loaded:
+            return []
+        version, seen = self._loaded[0]
+        files = {one.path: one for one in version.manifest.files}
+        found = []
+        for at, (path, mark) in enumerate(zip(seen.paths, seen.each(), strict=True)):
+            one = files.get(path)
+            if one is not None and known.get(path) == one.sha256:
+                found.append((one, mark, at))
+        # Two names of one file would be two names of one file in the new version as well.
+        return found if len({mark[0] for _, mark, _ in found}) == len(found) else []
 
     def _load_next(self) -> None:
         shelf, self._next = self._next, next(self._shelves, None)
@@ -284,6 +386,11 @@ class _Stock:
     def elsewhere(self, sha256: str) -> Iterable[tuple[str, tuple[int, ...] | None]]:
         """Return the files of that content in all versions that were looked into."""
         with self._lock:
+            for version, _ in self._loaded[len(self._contents) :]:
+                self._contents.append({one.sha256 for one in version.manifest.files})
+            if not any(sha256 in contents for contents in self._contents):
+                # Most often: what was changed is new.
+                return ()
             for version, seen in self._loaded[self._indexed :]:
                 folder = str(version.path)
                 for path, _, digest in version.manifest.files:
@@ -299,6 +406,10 @@ class _Stock:
                 return False
             self._given.add(ino)
         return True
+
+
+def _frozen_mark(path: Path) -> tuple[int, ...]:
+    return (*mark_of(path)[:3], 0)
 
 
 def _explained(exc: StorageError, source: Source, size: int) -> StorageError:

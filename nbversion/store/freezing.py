@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +52,15 @@ class Snapshot(Shown):
         False when the content is that of a version which exists.
     stored : Stored
     warnings : tuple of str
+    before : str or None
+        The version that was frozen from the same source before, where that holds other content now.
     """
 
     frozen: FrozenVersion
     created: bool
     stored: Stored
     warnings: tuple[str, ...] = ()
+    before: str | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -79,6 +83,7 @@ class Snapshot(Shown):
             **self.manifest.to_json(),
             "created": self.created,
             "stored": self.stored.to_json(),
+            "before": self.before,
             "warnings": list(self.warnings),
         }
 
@@ -98,6 +103,12 @@ class Snapshot(Shown):
             ("Notes", manifest.notes),
         ]
         notes = list(self.warnings)
+        if self.before and manifest.source:
+            back = f"%restore {self.before} {shlex.quote(manifest.source)} --overwrite"
+            notes.append(
+                f"{manifest.source} was changed since {self.before} was frozen from it. To get that "
+                f"back: {back}"
+            )
         if manifest.ignored:
             notes.append("Left out: " + ", ".join(manifest.ignored[:5]))
         return Card(

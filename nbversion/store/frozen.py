@@ -20,7 +20,7 @@ from nbversion.store.parallel import Work, hash_watched
 from nbversion.store.sources import SMALL, open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nbversion.store.folder import ProjectFolder
@@ -160,15 +160,16 @@ class FrozenVersion:
             for share in shares[1:]
         ]
 
-        def look(entry: FrozenFile) -> FrozenFile | None:
-            path, size, sha256 = entry
-            work.did(0, size * (children + 1))
-            return None if holds(f"{folder}/{path}", size, sha256) else entry
+        def look(part: Sequence[FrozenFile]) -> list[bool]:
+            found = [holds(f"{folder}/{path}", size, sha256) for path, size, sha256 in part]
+            work.did(len(part) * children, sum(one[1] for one in part) * (children + 1))
+            return found
 
         try:
             for child in running:
                 child.start()
-            found = [one for one in work.run_here(look, shares[0]) if one]
+            sound = work.run_here(look, shares[0])
+            found = [one for one, good in zip(shares[0], sound, strict=True) if not good]
             for child, share in zip(running, shares[1:], strict=True):
                 found += [share[at] for at in child.doubtful()]
         finally:
@@ -194,10 +195,19 @@ class FrozenVersion:
             more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
             raise IntegrityError(
                 f"{self.manifest.reference} fails verification: {found[0]}{more}. {consequence} "
-                f"See all with: %verify {self.manifest.reference}",
+                f"{self._way_back(found[0])}",
                 expected=found[0].expected,
                 got=found[0].got,
             )
+
+    def _way_back(self, finding: Finding) -> str:
+        ref, folder = self.manifest.reference, self.manifest.folder
+        if finding.kind not in ("missing", "corrupt"):
+            return f"See all with: %verify {ref}"
+        return (
+            f"Put it back with: %verify {ref} --repair, or in a fresh clone, which has no bytes: "
+            f"%verify {ref} --repair --from COPY, a copy of {folder} from the machine that froze it."
+        )
 
     def read(self, path: str) -> bytes:
         """Return one file's bytes, hashed as they are returned.
@@ -219,7 +229,8 @@ class FrozenVersion:
         finding = self.check(entry, keep)
         if finding:
             raise IntegrityError(
-                f"{self.manifest.reference} fails verification: {finding}. Nothing was loaded.",
+                f"{self.manifest.reference} fails verification: {finding}. Nothing was loaded. "
+                f"{self._way_back(finding)}",
                 expected=finding.expected,
                 got=finding.got,
             )

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from nbversion.errors import IntegrityError
 from nbversion.formats.json_text import parse_json
 from nbversion.formats.manifest import MANIFEST, MODEL_CARD, UNHASHED
-from nbversion.store.folder import QUARANTINE, SNAPSHOTS
+from nbversion.store.folder import SNAPSHOTS
 from nbversion.store.freezer import hash_source
+from nbversion.store.quarantine import open_quarantine
 from nbversion.store.sources import list_source
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from nbversion.disk import Staging
     from nbversion.formats.manifest import FrozenFile, Manifest
     from nbversion.store.folder import ProjectFolder
-    from nbversion.store.sources import Source
+    from nbversion.store.quarantine import open_quarantine
+from nbversion.store.sources import Source
 
 
 def list_in_place(project: ProjectFolder, folder: Path) -> Source:
@@ -112,13 +114,14 @@ def swap(project: ProjectFolder, staging: Staging, manifest: Manifest, source: S
         raise
     if source.ignored or os.path.lexists(old / MODEL_CARD):
         # Not in the frozen copy, and not ours to delete.
-        disk.set_aside(old, project.root / QUARANTINE)
+        disk.set_aside(old, open_quarantine(project))
     staging.kept = False
 
 
 def recover(project: ProjectFolder) -> None:
     """Finish what a process left that was killed while it put a frozen copy in a folder's place."""
-    project.disk.recover_exchanges(project.root / SNAPSHOTS, project.root / QUARANTINE)
+    if project.disk.has_exchanges(project.root / SNAPSHOTS):
+        project.disk.recover_exchanges(project.root / SNAPSHOTS, open_quarantine(project))
 
 
 def _require_unchanged(

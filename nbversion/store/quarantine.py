@@ -11,11 +11,22 @@ from nbversion.formats.json_text import dump_json
 from nbversion.store.folder import QUARANTINE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nbversion.store.folder import ProjectFolder
     from nbversion.store.lost import Lost
 
 RECORD = "record.json"
 _TRIES = 20
+
+
+def open_quarantine(project: ProjectFolder) -> Path:
+    """Make the quarantine folder, out of git's sight, and return it."""
+    base = project.root / QUARANTINE
+    # What is set aside is bytes too, and as little of git's business as where it lay.
+    if not (base / ".gitignore").exists():
+        project.disk.create(base / ".gitignore", b"*\n")
+    return base
 
 
 def quarantine(project: ProjectFolder, lost: Lost, got: str) -> str:
@@ -33,10 +44,7 @@ def quarantine(project: ProjectFolder, lost: Lost, got: str) -> str:
     str
         Where the file lies now, relative to the root.
     """
-    disk, base = project.disk, project.root / QUARANTINE
-    # What is set aside is bytes too, and as little of git's business as where it lay.
-    if not (base / ".gitignore").exists():
-        disk.create(base / ".gitignore", b"*\n")
+    disk, base = project.disk, open_quarantine(project)
     told = {
         "path": lost.path,
         "ref": lost.ref,

@@ -25,6 +25,7 @@ from nbversion.store.freezing import Request
 from nbversion.store.hash_child import read_held
 from nbversion.store.holders import all_versions
 from nbversion.store.parallel import Work
+from nbversion.store.quarantine import open_quarantine
 from nbversion.store.sources import SMALL, Source, list_source
 
 if TYPE_CHECKING:
@@ -174,9 +175,9 @@ def restore_over(catalog: Catalog, frozen: FrozenVersion, target: Path) -> Resto
         )
     _require_outside(frozen, target)
     project = frozen.project
-    if target.parent.is_dir():
+    if project.disk.has_exchanges(target.parent):
         # What a restore left that was killed as it exchanged the two.
-        project.disk.recover_exchanges(target.parent, project.root / QUARANTINE)
+        project.disk.recover_exchanges(target.parent, open_quarantine(project))
     others = _also_in(catalog, frozen)
     if not os.path.lexists(target):
         return replace(restore(frozen, target), also_in=others)
@@ -254,7 +255,7 @@ def _stage(frozen: FrozenVersion, staging: Staging, *, mode: int, as_file: bool)
 
     if not as_file:
         staging.make_folder(_CONTENT)
-    with work.told(len(manifest.files)):
+    with work.told(len(manifest.files)), staging.flushing():
         found = [one for one in work.run(copy, manifest.files) if one]
     if found:
         raise IntegrityError(

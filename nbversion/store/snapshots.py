@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from nbversion.errors import (
     NotFoundError,
     StorageError,
 )
-from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest
+from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest, recall_manifest
 from nbversion.names import Version
 from nbversion.store.folder import SNAPSHOTS
 from nbversion.store.freezer import Freezer, Shelf, Stored, hash_some
@@ -193,7 +194,11 @@ class Snapshots:
                 # Somebody published this version meanwhile: look again what it holds.
                 continue
             return Snapshot(
-                frozen=frozen, created=True, stored=stored, warnings=_collisions(source)
+                frozen=frozen,
+                created=True,
+                stored=stored,
+                warnings=_collisions(source),
+                before=self._before(frozen.manifest) if source.base else None,
             )
         raise ConflictError(
             f"others keep publishing versions of {request.name}; nothing was written. Try again."
@@ -218,9 +223,21 @@ class Snapshots:
             each = ((path, read.get(path, marks[path]), sha256) for path, sha256 in files)
             self._index.save(_source_key(source), trusted(each, source.listed_ns))
 
-    def _keep_marks(self, manifest: Manifest, freezer: Freezer) -> None:
-        if freezer.frozen is not None:
-            self._index.save(_frozen_key(manifest), freezer.frozen)
+    def _recall(self, name: str, version: str) -> tuple[FrozenVersion, Seen]:
+        """Return one version and the marks of its files, by the index where that still fits.
+
+        Not for verification: of a manifest that is as it was written the files are not parsed again.
+        """
+        folder = self.project.snapshot_folder(name, version)
+        path = f"{folder}/{MANIFEST}"
+        seen = self._index.load(_frozen_key(folder))
+        if seen.note and self.spellings(name, Version(version)) == [folder]:
+            require_unlinked(self.project, folder)
+            data = self.project.read(path)
+            if seen.note == hashlib.sha256(data).hexdigest():
+                manifest = recall_manifest(data, path, folder, seen.files())
+                return FrozenVersion(self.project, manifest, path), seen
+        return self.load(name, version), Seen()
 
     def _same(
         self, source: Source, request: Request, known: dict[str, str]
@@ -230,21 +247,24 @@ class Snapshots:
         What had to be hashed is added to `known`.
         """
         if request.version is None:
-            existing = self.newest(request.name)
-            if existing is None or _differs(known, existing.manifest):
+            versions = self.versions(request.name)
+            if not versions:
+                return None
+            existing, seen = self._recall(request.name, str(versions[-1]))
+            if _differs(known, existing.manifest):
                 return None
         else:
             wanted = Version(request.version)
             if wanted not in self.versions(request.name):
                 self._refuse_taken_folder(request.name, request.version)
                 return None
-            existing = self.load(request.name, request.version)
+            existing, seen = self._recall(request.name, request.version)
         if _sizes_fit(source, existing.manifest):
             unknown = [path for path in source.items if path not in known]
             files, read = hash_some(source, unknown, self.project.progress)
             known.update({one.path: one.sha256 for one in files})
             if all(known[path] == sha256 for path, _, sha256 in existing.manifest.files):
-                self._require_present(existing, request)
+                self._require_present(existing, seen, request)
                 if any(one.mtime_ns < source.listed_ns - RACY_NS for one in read.values()):
                     self._remember(source, known.items(), read)
                 return existing
@@ -256,21 +276,19 @@ class Snapshots:
             expected=existing.manifest.digest,
         )
 
-    def _require_present(self, existing: FrozenVersion, request: Request) -> None:
+    def _require_present(self, existing: FrozenVersion, seen: Seen, request: Request) -> None:
         """Refuse to give back a version whose frozen files were touched and do not hold."""
-        seen = self._index.load(_frozen_key(existing.manifest))
-        untouched = not existing.manifest.problem and seen.stand(str(existing.path))
-        if untouched and len(seen.paths) == len(existing.manifest.files):
+        if seen.paths and seen.stand(str(existing.path)):
             return
-        now = Seen()
-        with contextlib.suppress(OverflowError):
-            for path, _, sha256 in existing.manifest.files:
-                now.add(path, mark_of(existing.path / path)._replace(ctime_ns=0), sha256)
+        text = hashlib.sha256(self.project.read(existing.manifest_path)).hexdigest()
+        now = Seen(note=text)
+        for path, _, sha256 in existing.manifest.files:
+            now.add(path, (*mark_of(existing.path / path)[:3], 0), sha256)
         existing.verify(
             f"The content of {request.source or 'the source'} is unharmed; freeze it as a new "
             "version with --version."
         )
-        self._index.save(_frozen_key(existing.manifest), now)
+        self._index.save(_frozen_key(existing.manifest.folder), now)
 
     def _refuse_taken_folder(self, name: str, version: str) -> None:
         for folder in self.spellings(name, Version(version)):
@@ -292,7 +310,7 @@ class Snapshots:
             freezer = self._freezer(staging, request.name, Version(version), known)
             manifest = self._build(freezer, source, replace(request, version=version))
             project.disk.publish(staging.folder, project.root / folder)
-        self._keep_marks(manifest, freezer)
+        self._index.save(_frozen_key(folder), freezer.frozen)
         each = ((path, sha256) for path, _, sha256 in manifest.files)
         self._remember(source, each, freezer.read)
         return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), freezer.stored
@@ -304,12 +322,21 @@ class Snapshots:
         shelves = (self._shelf(name, one) for one in reversed(older[-_LINKABLE:]))
         return Freezer(staging, shelves, known, self.project.progress)
 
+    def _before(self, manifest: Manifest) -> str | None:
+        """Return the version before, when it was frozen from the same place on disk."""
+        with contextlib.suppress(FormatError, IntegrityError, NotFoundError, StorageError):
+            older = [one for one in self.versions(manifest.name) if one < Version(manifest.version)]
+            if older:
+                before, _ = self._recall(manifest.name, str(older[-1]))
+                if before.manifest.source == manifest.source:
+                    return before.manifest.reference
+        return None
+
     def _shelf(self, name: str, version: Version) -> Shelf:
         def load() -> tuple[FrozenVersion, Seen] | None:
             # One that cannot be read shares nothing; `verify` says what is wrong with it.
             with contextlib.suppress(FormatError, IntegrityError, NotFoundError, StorageError):
-                frozen = self.load(name, str(version))
-                return frozen, self._index.load(_frozen_key(frozen.manifest))
+                return self._recall(name, str(version))
             return None
 
         folder = self.project.root / self.project.snapshot_folder(name, str(version))
@@ -353,7 +380,8 @@ class Snapshots:
             ignored=source.ignored,
             extra=stated.extra if stated else {},
         )
-        freezer.staging.write(MANIFEST, manifest.blocks(), mode=TEXT_MODE)
+        text, _ = freezer.staging.write(MANIFEST, manifest.blocks(), mode=TEXT_MODE)
+        freezer.frozen.note = text
         freezer.staging.flush()
         return manifest
 
@@ -409,7 +437,7 @@ class Snapshots:
             freezer = self._freezer(staging, name, version, {})
             manifest = self._build(freezer, source, request, stated)
             swap(project, staging, manifest, source)
-        self._keep_marks(manifest, freezer)
+        self._index.save(_frozen_key(folder), freezer.frozen)
         return Snapshot(
             frozen=FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"),
             created=True,
@@ -475,8 +503,8 @@ def _source_key(source: Source) -> str:
     return f"source {os.path.realpath(source.base)}"
 
 
-def _frozen_key(manifest: Manifest) -> str:
-    return f"frozen {manifest.folder} {manifest.digest}"
+def _frozen_key(folder: str) -> str:
+    return f"frozen {folder}"
 
 
 def _notes_stand(existing: FrozenVersion, request: Request) -> tuple[str, ...]:

@@ -115,6 +115,28 @@ class Source:
             return consume(BytesIO(place)), None
         return read_stable(place, consume, redo=redo)
 
+    def read_as_listed(self, path: str) -> bytes | None:
+        """Return all bytes of a small file that is as it was listed, else None; see `read_small`.
+
+        The shortest way: what has the mark of the listing after it was read had it before.
+        """
+        listed = self.items[path]
+        if not isinstance(listed, Mark) or listed.size > SMALL:
+            return None
+        try:
+            handle = os.open(f"{self.folder}/{path}", _READ_FLAGS)
+        except OSError:
+            return None
+        try:
+            data = os.read(handle, listed.size + 1)
+            facts = os.fstat(handle)
+        except OSError:
+            return None
+        finally:
+            os.close(handle)
+        mark = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        return data if mark == listed and len(data) == listed.size else None
+
     def read_small(self, path: str) -> tuple[bytes, Mark | None] | None:
         """Return all bytes of a small file; None for a large one, or one that is being changed."""
         place = self.place(path)
@@ -140,11 +162,7 @@ class Source:
         """
         # Without the time of the inode, which a second name changes: a model version is the source
         # of its own release.
-        changed = [
-            path
-            for path, mark in read.items()
-            if not isinstance(place := self.place(path), bytes) and mark_of(place)[:3] != mark[:3]
-        ]
+        changed = [path for path, mark in read.items() if not self._is_as_read(path, mark)]
         if not changed and self.again is not None and not all(map(self._stands, self.folders)):
             now = self.again()
             changed = sorted({*now.items} ^ {*self.items})
@@ -154,6 +172,13 @@ class Source:
                 f"{self.base or 'the source'} changed while it was read: {some(changed)}. Nothing "
                 "was published; try again when nobody writes to it."
             )
+
+    def _is_as_read(self, path: str, mark: Mark) -> bool:
+        try:
+            facts = os.lstat(self.place(path))
+        except OSError:
+            return False
+        return (facts.st_ino, facts.st_size, facts.st_mtime_ns) == mark[:3]
 
     def _stands(self, folder: str) -> bool:
         mark = self.folders[folder]
@@ -275,7 +300,7 @@ class _Walk:
 
     def _entries(self, prefix: str, found: Iterable[os.DirEntry[str]]) -> int:
         """Take note of the names in one folder; return how many are not left out."""
-        count, files, own, ignore = 0, self.files, self.own, self.ignore
+        count, files, own, ignore, make = 0, self.files, self.own, self.ignore, tuple.__new__
         for entry in found:
             name = entry.name
             below = prefix + name
@@ -291,7 +316,10 @@ class _Walk:
                 continue
             facts = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(facts.st_mode):
-                files[below] = mark_from(facts)
+                # A fifth of the whole walk is spared by not calling `Mark`.
+                files[below] = make(
+                    Mark, (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+                )
             else:
                 self._refused.append(f"{below!r} is {_what(facts.st_mode)}")
         return count

@@ -14,21 +14,23 @@ import json
 import os
 import struct
 import sys
+from array import array
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from nbversion.errors import NbversionError
+from nbversion.formats.file_list import FrozenFile, sorted_files
 from nbversion.store.folder import CACHE
 from nbversion.store.sources import RACY_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nbversion.store.folder import ProjectFolder
     from nbversion.store.sources import Mark
 
-_FORMAT = f"nbversion index 2 {sys.byteorder}"
+_FORMAT = f"nbversion index 3 {sys.byteorder}"
 _MARK = struct.Struct("=4q")
 _DIGEST = 32
 _CHUNK = 4096
@@ -45,35 +47,59 @@ class Seen:
         Four numbers of 64 bits for each: inode, size, times of content and of inode.
     digests : bytes or bytearray
         The 32 raw bytes of each.
+    note : str
+        What else was kept: of frozen files the SHA-256 of their manifest's text.
     """
 
     paths: list[str] = field(default_factory=list)
     marks: bytes | bytearray = field(default_factory=bytearray)
     digests: bytes | bytearray = field(default_factory=bytearray)
+    note: str = ""
     _places: dict[str, int] = field(init=False, default_factory=dict)
 
-    def add(self, path: str, mark: Mark, sha256: str) -> None:
+    def add(self, path: str, mark: tuple[int, ...], sha256: str) -> None:
         """Take note of a file; to a `Seen` that was made empty.
 
-        Raises
-        ------
-        OverflowError
-            For a number of more than 63 bits, as some file systems have them.
+        Not of one with a number of more than 63 bits, as some file systems have them.
         """
         try:
-            packed = _MARK.pack(*mark)
-        except struct.error as exc:
-            raise OverflowError(str(exc)) from exc
-        self.marks += packed
+            self.marks += _MARK.pack(*mark)
+        except struct.error:
+            return
         self.digests += bytes.fromhex(sha256)
         self.paths.append(path)
+
+    def take(self, other: Seen) -> None:
+        """Add everything of another one."""
+        self.paths += other.paths
+        self.marks += other.marks
+        self.digests += other.digests
+
+    def files(self) -> tuple[FrozenFile, ...]:
+        """Return path, size and bare digest of each, sorted by path."""
+        digests = self.digests.hex()
+        return sorted_files(
+            FrozenFile(path, mark[1], digests[at * 64 : at * 64 + 64])
+            for at, (path, mark) in enumerate(zip(self.paths, self.each(), strict=True))
+        )
+
+    def some(self, places: Sequence[int]) -> Seen:
+        """Return the files at these places, as they are here."""
+        if len(places) == len(self.paths):
+            return self
+        marks, digests, paths = self.marks, self.digests, self.paths
+        return Seen(
+            [paths[at] for at in places],
+            b"".join([marks[at * _MARK.size : (at + 1) * _MARK.size] for at in places]),
+            b"".join([digests[at * _DIGEST : (at + 1) * _DIGEST] for at in places]),
+        )
 
     def known(self, now: Mapping[str, Mark]) -> dict[str, str]:
         """Return the bare digests of the files that were not written to since."""
         digests = self.digests.hex()
         return {
             path: digests[at * 64 : at * 64 + 64]
-            for at, (path, mark) in enumerate(zip(self.paths, self._each(), strict=True))
+            for at, (path, mark) in enumerate(zip(self.paths, self.each(), strict=True))
             # A plain tuple is equal to a mark, and made four times as fast.
             if now.get(path) == mark
         }
@@ -82,7 +108,7 @@ class Seen:
         """Whether no file below `folder` was written to since; the time of the inode may differ."""
         lstat = os.lstat
         try:
-            for path, (ino, size, mtime_ns, _) in zip(self.paths, self._each(), strict=True):
+            for path, (ino, size, mtime_ns, _) in zip(self.paths, self.each(), strict=True):
                 facts = lstat(f"{folder}/{path}")
                 if (facts.st_ino, facts.st_size, facts.st_mtime_ns) != (ino, size, mtime_ns):
                     return False
@@ -92,12 +118,17 @@ class Seen:
 
     def mark(self, path: str) -> tuple[int, ...] | None:
         """Return the mark of one file."""
+        at = self.at(path)
+        return None if at < 0 else _MARK.unpack_from(self.marks, at * _MARK.size)
+
+    def at(self, path: str) -> int:
+        """Return the place of one file, -1 for none."""
         if not self._places and self.paths:
             self._places = {one: at for at, one in enumerate(self.paths)}
-        at = self._places.get(path)
-        return None if at is None else _MARK.unpack_from(self.marks, at * _MARK.size)
+        return self._places.get(path, -1)
 
-    def _each(self) -> Iterator[tuple[int, ...]]:
+    def each(self) -> Iterator[tuple[int, int, int, int]]:
+        """Yield the marks in the order of the paths."""
         numbers = iter(memoryview(self.marks).cast("q"))
         return zip(numbers, numbers, numbers, numbers, strict=True)
 
@@ -127,13 +158,13 @@ class StatIndex:
                 -_DIGEST:
             ] != hashlib.sha256(body[:-_DIGEST]).digest():
                 return Seen()
-            return _unpacked(body[:-_DIGEST], int(count))
+            return _unpacked(body[:-_DIGEST], int(count), str(facts["note"]))
         except (ValueError, TypeError, KeyError, AttributeError):
             return Seen()
 
     def save(self, key: str, seen: Seen) -> None:
         """Keep what was seen; that it cannot be kept is no failure."""
-        head = {"format": _FORMAT, "key": key, "files": len(seen.paths)}
+        head = {"format": _FORMAT, "key": key, "files": len(seen.paths), "note": seen.note}
         blocks = _sealed(_blocks(seen))
         path = self.project.root / self._path(key)
         with contextlib.suppress(NbversionError):
@@ -151,12 +182,21 @@ def trusted(files: Iterable[tuple[str, Mark, str]], listed_ns: int) -> Seen:
     out, as git does.
     """
     latest = listed_ns - RACY_NS
-    seen = Seen()
-    with contextlib.suppress(OverflowError):
-        for path, mark, sha256 in files:
-            if mark.mtime_ns < latest and mark.ctime_ns < latest:
-                seen.add(path, mark, sha256)
-    return seen
+    return seen_of([one for one in files if one[1][2] < latest and one[1][3] < latest])
+
+
+def seen_of(files: Sequence[tuple[str, tuple[int, ...], str]]) -> Seen:
+    """Return what was seen of files by path, mark and bare digest."""
+    try:
+        numbers = array("q", chain.from_iterable([mark for _, mark, _ in files]))
+    except OverflowError:
+        # Some file systems number files beyond 63 bits.
+        return Seen()
+    return Seen(
+        [path for path, _, _ in files],
+        bytearray(numbers.tobytes()),
+        bytearray.fromhex("".join([sha256 for _, _, sha256 in files])),
+    )
 
 
 def _blocks(seen: Seen) -> Iterator[bytes | bytearray]:
@@ -182,10 +222,10 @@ def _sealed(blocks: Iterable[bytes | bytearray]) -> Iterator[bytes | bytearray]:
     yield digest.digest()
 
 
-def _unpacked(body: bytes, count: int) -> Seen:
+def _unpacked(body: bytes, count: int, note: str) -> Seen:
     end = count * _MARK.size
     marks, digests = body[:end], body[end : end + _DIGEST * count]
     paths = body[end + _DIGEST * count :].decode().split("\0") if count else []
     if count < 0 or len(paths) != count or len(digests) != _DIGEST * count:
         raise ValueError("the index is not whole")
-    return Seen(paths, marks, digests)
+    return Seen(paths, marks, digests, note)

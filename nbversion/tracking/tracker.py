@@ -24,7 +24,7 @@ from nbversion.capture.secrets import (
     secret_values,
 )
 from nbversion.capture.values import encode_metric, encode_param, is_text, scalar
-from nbversion.errors import IntegrityError, InvalidInputError, NbversionError
+from nbversion.errors import InvalidInputError, NbversionError
 from nbversion.formats.json_text import dump_json, encode_number
 from nbversion.formats.manifest import check_below
 from nbversion.formats.model_card import first_model_card
@@ -34,9 +34,11 @@ from nbversion.store.folder import OURS
 from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.models import ModelContent, taken
 from nbversion.store.promotion import Signature, plan_register
+from nbversion.store.quarantine import open_quarantine
 from nbversion.tracking.artifacts import RunFiles
 from nbversion.tracking.model_items import model_items
 from nbversion.tracking.run import Run
+from nbversion.tracking.unregistered import is_left_over, refuse_lost_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +72,8 @@ class Tracker:
     record: RunRecord = field(init=False)
     _started: float = field(init=False, default=0.0)
     _registry: Registry | None = field(init=False, default=None)
+    # The folder of the asked version that a killed run left before it could register it.
+    _left_over: str = field(init=False, default="")
     _params: dict[str, tuple[Any, str]] = field(init=False, default_factory=dict)
     _metrics: dict[str, Any] = field(init=False, default_factory=dict)
     _steps: list[dict[str, Any]] = field(init=False, default_factory=list)
@@ -108,6 +112,9 @@ class Tracker:
         self._warnings += [image_warning] if image_warning else []
         self.catalog.project.prepare()
         self.catalog.runs.sweep()
+        if self._left_over:
+            project = self.catalog.project
+            project.disk.set_aside(project.root / self._left_over, open_quarantine(project))
         if packages is not None:
             self.catalog.environments.cache(packages)
         lock = self.catalog.environments.keep(
@@ -150,29 +157,13 @@ class Tracker:
         if request.model in self.catalog.registrar.models():
             self._registry = self.catalog.registrar.load_sound(request.model)
         else:
-            self._refuse_lost_registry(request.model)
+            refuse_lost_registry(self.catalog, request.model)
         if request.version is not None:
             version = names.model_version(request.version)
             if version in self.catalog.models.used(request.model, self._registry):
-                raise taken(request.model, str(version))
-
-    def _refuse_lost_registry(self, model: str) -> None:
-        """Raise when versions lie there that a registry must have named: a new one would hide them.
-
-        A version whose run was killed before it could register does not count.
-        """
-        for version in self.catalog.models.versions(model):
-            manifest = self.catalog.models.load(model, str(version)).manifest
-            registered = "derived_from" in manifest.extra
-            if manifest.run_id is not None:
-                with contextlib.suppress(NbversionError):
-                    made = self.catalog.runs.load(manifest.run_id).model_reference
-                    registered = registered or made == (model, str(version))
-            if registered:
-                raise IntegrityError(
-                    f"{self.catalog.registrar.path(model)} is gone, but {model} {version} was "
-                    "registered in it. The cell was not run; restore the file from git or a copy."
-                )
+                if not is_left_over(self.catalog, request.model, str(version)):
+                    raise taken(request.model, str(version))
+                self._left_over = self.catalog.project.model_folder(request.model, str(version))
 
     def _read_environment(self) -> tuple[Environment, str | None]:
         cached = self.catalog.environments.cached()

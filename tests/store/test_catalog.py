@@ -287,6 +287,7 @@ def test_an_error_of_the_target_is_not_told_as_corruption(filled, project, tmp_p
         raise StorageError("cannot write: no space left")
 
     monkeypatch.setattr(Staging, "write", refuse)
+    monkeypatch.setattr(Staging, "write_whole", refuse)
     with pytest.raises(StorageError, match="no space left"):
         project.restore("iris_v0.1", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()

@@ -138,6 +138,7 @@ def test_a_failed_snapshot_leaves_nothing_of_what_it_had_taken_over(
 def test_without_links_everything_is_copied(two, project, monkeypatch):
     project.snapshot("raw", name="d")
     monkeypatch.setattr(Staging, "link", lambda *_: False)
+    monkeypatch.setattr(Staging, "share_all", lambda _self, _folder, paths: [""] * len(paths))
     (two / "c.txt").write_bytes(b"other")
     made = project.snapshot("raw", name="d")
     assert made.stored.to_json() == {"copied": 3, "linked": 0, "reflinked": 0, "resumed": 0}

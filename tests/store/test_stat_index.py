@@ -71,7 +71,7 @@ def test_what_was_written_to_just_before_is_not_kept(index):
         lambda data: b"",
         lambda data: b"\0" * len(data),
         lambda data: data.replace(b'"files": 1', b'"files": 9'),
-        lambda data: data.replace(b"index 2", b"index 1"),
+        lambda data: data.replace(b"index 3", b"index 2"),
         lambda data: data.partition(b"\n")[0],
         lambda data: b"[1]\n",
     ],
@@ -98,8 +98,6 @@ def test_what_cannot_be_kept_is_no_failure(index, root):
 
 def test_numbers_that_do_not_fit_are_not_kept():
     huge = OLD._replace(ino=2**64, mtime_ns=0, ctime_ns=0)
-    with pytest.raises(OverflowError):
-        Seen().add("a", huge, A)
     assert trusted([("a", huge, A)], 10**18).paths == []
 
 

@@ -16,7 +16,7 @@ UNHASHED = (".gitignore", ".gitattributes", "model_card.md")
 TEXTS = ("manifest.json", "registry.json", ".yaml")
 # Without its last line break a text says the same. A record cut at the end of a line may read as one
 # that was written by hand, as in the lesson, which has no digest.
-HARMLESS = {("one byte less", "json"), ("one byte less", "yaml"), ("half of it", "yaml")}
+HARMLESS = {("one byte less", "json"), ("one byte less", "yaml")}
 
 
 def flip(at):
