@@ -7,14 +7,19 @@ is removed only once it was read again and holds nothing that the copy lacks.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nbversion.errors import IntegrityError
+from nbversion import names
+from nbversion.errors import ConflictError, IntegrityError, InvalidInputError
 from nbversion.formats.json_text import parse_json
-from nbversion.formats.manifest import MANIFEST, MODEL_CARD, UNHASHED
+from nbversion.formats.manifest import MANIFEST, MODEL_CARD, UNHASHED, parse_manifest
+from nbversion.names import Version
 from nbversion.store.folder import SNAPSHOTS
-from nbversion.store.freezer import hash_source
+from nbversion.store.freezer import Stored, hash_source
+from nbversion.store.frozen import FrozenVersion, require_unlinked
 from nbversion.store.quarantine import open_quarantine
+from nbversion.store.snapshot_record import Request, Snapshot, collisions, notes_stand
 from nbversion.store.sources import list_source
 
 if TYPE_CHECKING:
@@ -23,8 +28,73 @@ if TYPE_CHECKING:
     from nbversion.disk import Staging
     from nbversion.formats.manifest import FrozenFile, Manifest
     from nbversion.store.folder import ProjectFolder
-    from nbversion.store.quarantine import open_quarantine
-from nbversion.store.sources import Source
+    from nbversion.store.snapshots import Snapshots
+    from nbversion.store.sources import Source
+
+
+def freeze_in_place(
+    snapshots: Snapshots, name: str, version: Version, request: Request
+) -> Snapshot:
+    """Freeze a folder that lies at the place of a version already.
+
+    Raises
+    ------
+    InvalidInputError, ConflictError
+        When the folder is called otherwise than it was asked for, or is one of two of a version.
+    IntegrityError
+        When it does not hold what its own manifest says, or somebody wrote to it meanwhile.
+    """
+    project = snapshots.project
+    folder = project.snapshot_folder(name, str(version))
+    for asked, is_so in ((request.name, name), (request.version, str(version))):
+        if asked and asked != is_so:
+            raise InvalidInputError(
+                f"{folder} is {name} {version} by its name; {asked!r} does not fit. Nothing was "
+                "written."
+            )
+    require_unlinked(project, folder)
+    recover(project)
+    others = [one for one in snapshots.spellings(name, version) if one != folder]
+    if others:
+        raise ConflictError(
+            f"{folder} and {others[0]} are one version ({names.data_ref(name, str(version))}), "
+            "and a version never changes. Nothing was written; give the folder another version."
+        )
+    if is_frozen(project, folder):
+        existing = snapshots.load(name, str(version))
+        existing.verify("Nothing was written.")
+        return Snapshot(
+            frozen=existing,
+            created=False,
+            stored=Stored(),
+            warnings=notes_stand(existing, request),
+        )
+    stated = _stated(snapshots, folder, name, version)
+    source = list_in_place(project, project.root / folder)
+    request = replace(request, name=name, version=str(version), source=request.source or folder)
+    project.prepare()
+    with project.disk.stage(project.root / SNAPSHOTS) as staging:
+        freezer = snapshots.freezer(staging, name, version, {})
+        manifest = snapshots.build(freezer, source, request, stated)
+        swap(project, staging, manifest, source)
+    snapshots.remember_frozen(folder, freezer)
+    return Snapshot(
+        frozen=FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"),
+        created=True,
+        stored=freezer.stored,
+        warnings=collisions(source),
+    )
+
+
+def _stated(snapshots: Snapshots, folder: str, name: str, version: Version) -> Manifest | None:
+    """Return the manifest that somebody wrote by hand for a folder, in it or beside it."""
+    path = f"{folder}/{MANIFEST}"
+    if (snapshots.project.root / path).is_file():
+        return parse_manifest(snapshots.project.read(path), path, folder)
+    lesson = snapshots.beside()
+    if lesson is not None and (lesson.name, Version(lesson.version)) == (name, version):
+        return lesson
+    return None
 
 
 def list_in_place(project: ProjectFolder, folder: Path) -> Source:

@@ -21,11 +21,11 @@ from nbversion.render.shown import Shown
 from nbversion.store.copying import copy_into
 from nbversion.store.folder import CACHE, LOCKS, MODELS, QUARANTINE, RUNS, SNAPSHOTS
 from nbversion.store.freezer import hash_source
-from nbversion.store.freezing import Request
 from nbversion.store.hash_child import read_held
 from nbversion.store.holders import all_versions
 from nbversion.store.parallel import Work
 from nbversion.store.quarantine import open_quarantine
+from nbversion.store.snapshot_record import Request
 from nbversion.store.sources import SMALL, Source, list_source
 
 if TYPE_CHECKING:

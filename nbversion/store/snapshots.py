@@ -22,9 +22,9 @@ from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest, recal
 from nbversion.names import Version
 from nbversion.store.folder import SNAPSHOTS
 from nbversion.store.freezer import Freezer, Shelf, Stored, hash_some
-from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.frozen import FrozenVersion, load_version, require_unlinked
-from nbversion.store.in_place import check_stated, is_frozen, list_in_place, recover, swap
+from nbversion.store.in_place import check_stated, freeze_in_place, recover
+from nbversion.store.snapshot_record import Request, Snapshot, collisions, notes_stand
 from nbversion.store.sources import RACY_NS, list_source, mark_of
 from nbversion.store.stat_index import Seen, StatIndex, trusted
 
@@ -158,7 +158,7 @@ class Snapshots:
         """
         inside = self._version_folder_of(path)
         if inside is not None:
-            return self._freeze_in_place(*inside, request)
+            return freeze_in_place(self, *inside, request)
         store = self.project.root / SNAPSHOTS
         if os.path.isdir(path) and store.resolve().is_relative_to(path.resolve()):
             raise InvalidInputError(
@@ -186,7 +186,7 @@ class Snapshots:
                     frozen=same,
                     created=False,
                     stored=Stored(),
-                    warnings=_notes_stand(same, request),
+                    warnings=notes_stand(same, request),
                 )
             try:
                 frozen, stored = self._publish(source, request, known)
@@ -197,7 +197,7 @@ class Snapshots:
                 frozen=frozen,
                 created=True,
                 stored=stored,
-                warnings=_collisions(source),
+                warnings=collisions(source),
                 before=self._before(frozen.manifest) if source.base else None,
             )
         raise ConflictError(
@@ -307,17 +307,22 @@ class Snapshots:
         project.prepare()
         recover(project)
         with project.disk.stage(project.root / SNAPSHOTS, resumable=True) as staging:
-            freezer = self._freezer(staging, request.name, Version(version), known)
-            manifest = self._build(freezer, source, replace(request, version=version))
+            freezer = self.freezer(staging, request.name, Version(version), known)
+            manifest = self.build(freezer, source, replace(request, version=version))
             project.disk.publish(staging.folder, project.root / folder)
-        self._index.save(_frozen_key(folder), freezer.frozen)
+        self.remember_frozen(folder, freezer)
         each = ((path, sha256) for path, _, sha256 in manifest.files)
         self._remember(source, each, freezer.read)
         return FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"), freezer.stored
 
-    def _freezer(
+    def remember_frozen(self, folder: str, freezer: Freezer) -> None:
+        """Keep what the frozen files of a new version look like, for the next one."""
+        self._index.save(_frozen_key(folder), freezer.frozen)
+
+    def freezer(
         self, staging: Staging, name: str, version: Version, known: Mapping[str, str]
     ) -> Freezer:
+        """Return what copies into `staging`, sharing what older versions hold."""
         older = [one for one in self.versions(name) if one < version]
         shelves = (self._shelf(name, one) for one in reversed(older[-_LINKABLE:]))
         return Freezer(staging, shelves, known, self.project.progress)
@@ -342,7 +347,7 @@ class Snapshots:
         folder = self.project.root / self.project.snapshot_folder(name, str(version))
         return Shelf(cost=max(0, mark_of(folder / MANIFEST).size), load=load)
 
-    def _build(
+    def build(
         self, freezer: Freezer, source: Source, request: Request, stated: Manifest | None = None
     ) -> Manifest:
         """Make the whole version in the staging folder, durable.
@@ -403,58 +408,6 @@ class Snapshots:
             return None
         return split
 
-    def _freeze_in_place(self, name: str, version: Version, request: Request) -> Snapshot:
-        project = self.project
-        folder = project.snapshot_folder(name, str(version))
-        for asked, is_so in ((request.name, name), (request.version, str(version))):
-            if asked and asked != is_so:
-                raise InvalidInputError(
-                    f"{folder} is {name} {version} by its name; {asked!r} does not fit. Nothing was "
-                    "written."
-                )
-        require_unlinked(project, folder)
-        recover(project)
-        others = [one for one in self.spellings(name, version) if one != folder]
-        if others:
-            raise ConflictError(
-                f"{folder} and {others[0]} are one version ({names.data_ref(name, str(version))}), "
-                "and a version never changes. Nothing was written; give the folder another version."
-            )
-        if is_frozen(project, folder):
-            existing = self.load(name, str(version))
-            existing.verify("Nothing was written.")
-            return Snapshot(
-                frozen=existing,
-                created=False,
-                stored=Stored(),
-                warnings=_notes_stand(existing, request),
-            )
-        stated = self._stated(folder, name, version)
-        source = list_in_place(project, project.root / folder)
-        request = replace(request, name=name, version=str(version), source=request.source or folder)
-        project.prepare()
-        with project.disk.stage(project.root / SNAPSHOTS) as staging:
-            freezer = self._freezer(staging, name, version, {})
-            manifest = self._build(freezer, source, request, stated)
-            swap(project, staging, manifest, source)
-        self._index.save(_frozen_key(folder), freezer.frozen)
-        return Snapshot(
-            frozen=FrozenVersion(project, manifest, f"{folder}/{MANIFEST}"),
-            created=True,
-            stored=freezer.stored,
-            warnings=_collisions(source),
-        )
-
-    def _stated(self, folder: str, name: str, version: Version) -> Manifest | None:
-        """Return the manifest that somebody wrote by hand for a folder, in it or beside it."""
-        path = f"{folder}/{MANIFEST}"
-        if (self.project.root / path).is_file():
-            return parse_manifest(self.project.read(path), path, folder)
-        lesson = self.beside()
-        if lesson is not None and (lesson.name, Version(lesson.version)) == (name, version):
-            return lesson
-        return None
-
     def beside(self) -> Manifest | None:
         """Return the one manifest beside the versions' folders, as in the lesson's first example.
 
@@ -505,17 +458,3 @@ def _source_key(source: Source) -> str:
 
 def _frozen_key(folder: str) -> str:
     return f"frozen {folder}"
-
-
-def _notes_stand(existing: FrozenVersion, request: Request) -> tuple[str, ...]:
-    if request.notes and request.notes != existing.manifest.notes:
-        same = f"The content is that of {existing.manifest.reference}, whose notes stand"
-        return (f"{same}; give --version for a version with notes of its own.",)
-    return ()
-
-
-def _collisions(source: Source) -> tuple[str, ...]:
-    return tuple(
-        f"on a disk that ignores case these are one name: {pair}"
-        for pair in source.collisions()[:5]
-    )

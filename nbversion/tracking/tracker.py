@@ -31,10 +31,10 @@ from nbversion.formats.model_card import first_model_card
 from nbversion.formats.run_record import RunRecord
 from nbversion.process import this_process
 from nbversion.store.folder import OURS
-from nbversion.store.freezing import Request, Snapshot
 from nbversion.store.models import ModelContent, taken
 from nbversion.store.promotion import Signature, plan_register
 from nbversion.store.quarantine import open_quarantine
+from nbversion.store.snapshot_record import Request, Snapshot
 from nbversion.tracking.artifacts import RunFiles
 from nbversion.tracking.model_items import model_items
 from nbversion.tracking.run import Run

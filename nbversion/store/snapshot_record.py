@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbversion.formats.manifest import Manifest
     from nbversion.store.freezer import Stored
     from nbversion.store.frozen import FrozenVersion
+    from nbversion.store.sources import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +118,19 @@ class Snapshot(Shown):
             fields=tuple((key, value) for key, value in fields if value),
             notes=tuple(notes),
         )
+
+
+def notes_stand(existing: FrozenVersion, request: Request) -> tuple[str, ...]:
+    """Warn of notes that an unchanged content leaves unwritten."""
+    if request.notes and request.notes != existing.manifest.notes:
+        same = f"The content is that of {existing.manifest.reference}, whose notes stand"
+        return (f"{same}; give --version for a version with notes of its own.",)
+    return ()
+
+
+def collisions(source: Source) -> tuple[str, ...]:
+    """Warn of names that some disks take for one another."""
+    return tuple(
+        f"on a disk that ignores case these are one name: {pair}"
+        for pair in source.collisions()[:5]
+    )
