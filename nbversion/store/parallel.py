@@ -129,12 +129,16 @@ class Work:
         return done
 
     def _in_threads(self, act: Callable[[Sequence[A]], list[B]], items: Sequence[A]) -> list[B]:
-        # 10 ms, and only many files need it.
-        from concurrent.futures import (  # noqa: PLC0415
-            FIRST_EXCEPTION,
-            ThreadPoolExecutor,
-            wait,
-        )
+        try:
+            # 10 ms, and only many files need it.
+            from concurrent.futures import (  # noqa: PLC0415
+                FIRST_EXCEPTION,
+                ThreadPoolExecutor,
+                wait,
+            )
+        except OSError:
+            # No descriptor is left to read it from; then nothing is gained by threads either.
+            return self.run_here(act, items)
 
         chunk = max(1, min(_CHUNK, len(items) // (_WORKERS * 4)))
         parts = [items[at : at + chunk] for at in range(0, len(items), chunk)]

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from nbversion import syscalls
+from nbversion.store import snapshots, sources, stat_index
 
 from .world import World
 
@@ -22,6 +23,10 @@ def make_world(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(syscalls, "sync_file", lambda _: None)
     monkeypatch.setattr(syscalls, "sync_filesystem", lambda _: True)
+    # Two clock ticks are enough on a local disk; with the real margin nothing here gets old enough
+    # to be taken as read before.
+    for module in (snapshots, sources, stat_index):
+        monkeypatch.setattr(module, "RACY_NS", 20_000_000)
     numbers = itertools.count()
     return lambda: World(tmp_path / f"world-{next(numbers)}", _DONE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from nbversion.store.models import ModelContent
 from nbversion.store.promotion import Signature, plan_register
@@ -18,10 +18,6 @@ UNPINNED = "repo:latest"
 PINNED = f"repo@sha256:{'0' * 64}"
 
 models = st.sampled_from(["clf", "clf", "reg"])
-
-
-def has_model(machine):
-    return any(one.log for one in machine.world.ledgers.values())
 
 
 class RegistryRules:
@@ -105,7 +101,6 @@ class RegistryRules:
     def _known(self, model, pick):
         return one_of((*self.world.ledger(model).stages, "v9.9.9"), pick)
 
-    @precondition(has_model)
     @rule(handle=handles, model=models, pick=picks, fault=faults)
     def serve(self, handle, model, pick, fault):
         """Promote a release, for few of the promotions that are drawn freely are allowed."""
@@ -116,7 +111,6 @@ class RegistryRules:
         self.count("promote to production")
         self._promote(handle, fault, model, version, "production", as_version=as_version)
 
-    @precondition(has_model)
     @rule(
         handle=handles,
         model=models,
@@ -183,7 +177,6 @@ class RegistryRules:
                 world.adopt("model", model, as_version, Frozen(files, derived_from=version))
         self._settle(model, ended, plan)
 
-    @precondition(has_model)
     @rule(
         handle=handles,
         model=models,
@@ -204,7 +197,6 @@ class RegistryRules:
             model, ended, lambda ledger: ledger.rollback(to, comment=comment, unsound=unsound)
         )
 
-    @precondition(has_model)
     @rule(
         handle=handles,
         model=models,
@@ -226,7 +218,6 @@ class RegistryRules:
 
         self._settle(model, ended, plan)
 
-    @precondition(has_model)
     @rule(handle=handles, model=models, pick=picks, fault=faults)
     def restore_model(self, handle, model, pick, fault):
         world = self.world
@@ -238,7 +229,6 @@ class RegistryRules:
             state = world.state(f"{MODELS}/{model}/{version}")
             check_restored(world, handle, fault, f"model:{model}@{version}", kept, state)
 
-    @precondition(has_model)
     @rule(model=models, kind=st.sampled_from(["chain", "garbage"]))
     def break_history(self, model, kind):
         world = self.world
