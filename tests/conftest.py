@@ -38,7 +38,11 @@ def pytest_terminal_summary(terminalreporter):
     Here and not beside those tests: with pytest-xdist the process that prints loads no other conftest.
     """
     sums = Counter()
-    for report in terminalreporter.stats.get("passed", ()):
+    failed = {report.nodeid for report in terminalreporter.stats.get("failed", ())}
+    # The report of the teardown, which has no word of its own, knows what fixtures counted as well.
+    for report in terminalreporter.stats.get("", ()):
+        if report.when != "teardown" or report.nodeid in failed:
+            continue
         for name, value in report.user_properties:
             if name.startswith("counted: "):
                 sums[name.removeprefix("counted: ")] += value

@@ -18,7 +18,6 @@ from nbversion.errors import NbversionError, printable
 from nbversion.formats.run_record import RunRecord
 
 _EXAMPLES = collections.Counter()
-_KEY = "hostile_examples"
 
 
 @pytest.fixture(scope="session")
@@ -31,22 +30,13 @@ def counted():
     return add
 
 
-def pytest_sessionfinish(session):
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output[_KEY] = dict(_EXAMPLES)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node, error):
-    _EXAMPLES.update(getattr(node, "workeroutput", {}).get(_KEY, {}))
-
-
-def pytest_terminal_summary(terminalreporter):
-    if _EXAMPLES:
-        terminalreporter.section("hostile examples")
-        for kind, number in sorted(_EXAMPLES.items()):
-            terminalreporter.write_line(f"{number:>7,} {kind}")
+@pytest.fixture(autouse=True)
+def told(record_property):
+    """Hand what one test counted to the summary."""
+    before = _EXAMPLES.copy()
+    yield
+    for kind, number in (_EXAMPLES - before).items():
+        record_property(f"counted: hostile examples: {kind}", number)
 
 
 def facts_of(folder):

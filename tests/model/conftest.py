@@ -14,7 +14,6 @@ from nbversion.store import snapshots, sources, stat_index
 from .world import World
 
 _DONE = Counter()
-_KEY = "nbversion_model"
 
 
 @pytest.fixture
@@ -31,19 +30,10 @@ def make_world(tmp_path, monkeypatch):
     return lambda: World(tmp_path / f"world-{next(numbers)}", _DONE)
 
 
-def pytest_sessionfinish(session):
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output[_KEY] = dict(_DONE)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node, error):
-    _DONE.update(getattr(node, "workeroutput", {}).get(_KEY, {}))
-
-
-def pytest_terminal_summary(terminalreporter):
-    if _DONE:
-        terminalreporter.section("state machines against the model")
-        for what, number in sorted(_DONE.items(), key=lambda one: (-one[1], one[0])):
-            terminalreporter.write_line(f"{number:>9,} {what}")
+@pytest.fixture(autouse=True)
+def told(record_property):
+    """Hand what one test did to the summary."""
+    before = _DONE.copy()
+    yield
+    for what, number in (_DONE - before).items():
+        record_property(f"counted: state machines: {what}", number)
