@@ -17,6 +17,7 @@ def this_process() -> dict[str, Any]:
     return {
         "host": _host(),
         "boot_id": _boot_id(),
+        "pid_namespace": _pid_namespace(),
         "pid": pid,
         "started": _state_and_start(pid)[1],
     }
@@ -28,6 +29,9 @@ def process_is_gone(process: object) -> bool:
     A process of another machine is never called gone, nor one whose facts are not there.
     """
     if not isinstance(process, dict) or process.get("host") != _host():
+        return False
+    # In another container the number means nothing.
+    if process.get("pid_namespace", _pid_namespace()) != _pid_namespace():
         return False
     boot = process.get("boot_id")
     if boot is not None and boot != _boot_id():
@@ -54,6 +58,11 @@ def owner_is_gone(mark: str) -> bool:
     return boot != _short(_boot_id()) or _is_gone(int(number), started or None)
 
 
+def owner_is_here(mark: str) -> bool:
+    """Whether this `owner_mark` is of this machine and this boot, so that `owner_is_gone` can tell."""
+    return mark.split("-")[:2] == [_machine(), _short(_boot_id())]
+
+
 @cache
 def _mark_of(pid: int) -> str:
     # By its id: a forked child is another process.
@@ -62,6 +71,9 @@ def _mark_of(pid: int) -> str:
 
 
 def _is_gone(pid: int, started: str | None) -> bool:
+    if os.name == "nt":
+        # There a signal 0 is Ctrl-C: to ask would interrupt.
+        return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -76,11 +88,20 @@ def _is_gone(pid: int, started: str | None) -> bool:
 @cache
 def _machine() -> str:
     """Return what tells apart machines, and containers: in another one a number means nothing."""
+    # Two machines may have one name; a copy of a machine has an id of its own once it was set up.
     try:
-        numbers = os.readlink("/proc/self/ns/pid")
+        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except OSError:
-        numbers = ""
-    return _short(f"{_host()} {numbers}")
+        machine = ""
+    return _short(f"{_host()} {machine} {_pid_namespace()}")
+
+
+@cache
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _host() -> str:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What a file system answers that has no such call, or not for these two files.
-NO_SUCH_CALL = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
+NO_SUCH_CALL = {
+    *(errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTTY),
+}
 # Linux alone lets two open files share blocks; macOS makes the second file itself.
 CAN_CLONE = sys.platform == "linux"
 _FICLONE = 0x40049409
@@ -54,7 +56,13 @@ def sync_file(handle: int) -> None:
     if sys.platform == "darwin":
         import fcntl  # noqa: PLC0415  # not on Windows
 
-        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+        try:
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+        except OSError as exc:
+            # Network disks and sticks have no such call.
+            if exc.errno not in NO_SUCH_CALL:
+                raise
+            os.fsync(handle)
     else:
         os.fsync(handle)
 
@@ -62,7 +70,7 @@ def sync_file(handle: int) -> None:
 def sync_filesystem(handle: int) -> bool:
     """Make everything durable on the file system that the open `handle` lies on."""
     libc = _libc()
-    if handle < 0 or libc is None or not hasattr(libc, "syncfs"):
+    if handle < 0 or libc is None or not hasattr(libc, "syncfs") or not _tells_errors():
         return False
     if libc.syncfs(handle) != 0:
         raise _raised()
@@ -86,6 +94,16 @@ def _rename(source: Path, target: Path, linux_flag: int, mac_flag: int) -> bool:
     if error.errno in NO_SUCH_CALL:
         return False
     raise error
+
+
+@cache
+def _tells_errors() -> bool:
+    """Whether this kernel reports write errors from syncfs: Linux does from 5.8 on."""
+    numbers = os.uname().release.split(".")[:2]
+    try:
+        return [int("".join(filter(str.isdecimal, one))) for one in numbers] >= [5, 8]
+    except ValueError:
+        return False
 
 
 def _raised(path: str | None = None) -> OSError:

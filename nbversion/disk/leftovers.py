@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from nbversion.process import owner_is_gone, owner_mark
+from nbversion.process import owner_is_gone, owner_is_here, owner_mark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,11 @@ def _is_nobodys(path: Path, prefix: str) -> bool:
     owner = path.name.removeprefix(prefix)
     if owner.startswith(ABANDONED) or owner_is_gone(owner):
         return True
+    if owner_is_here(owner):
+        return False
     try:
-        return time.time() - path.lstat().st_mtime > _FOREIGN_AFTER_S
+        facts = path.lstat()
     except OSError:
         return False
+    # A folder of the user's keeps its own old time when it is renamed; that of its inode is new.
+    return time.time() - max(facts.st_mtime, facts.st_ctime) > _FOREIGN_AFTER_S

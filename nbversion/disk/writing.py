@@ -24,7 +24,7 @@ from nbversion.disk.leftovers import (
     owned_by_nobody,
 )
 from nbversion.disk.staging import Staging
-from nbversion.errors import ConflictError, LostRaceError
+from nbversion.errors import ConflictError, LostRaceError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -183,6 +183,7 @@ class Disk:
             Whether an interrupt leaves what was staged, if it is much, to the next staging in
             `parent`, and this one goes on with what was left to it.
         """
+        owner = os.getpid()
         made = self._make_missing(parent)
         staging = Staging(self, parent / hidden_name(STAGE_PREFIX))
         interrupted = False
@@ -199,15 +200,20 @@ class Disk:
             raise
         finally:
             staging.close()
-            if interrupted:
-                self._abandon([staging.folder, *staging.donors])
-            else:
-                staging.drop_donors()
-            if staging.folder.exists() and not staging.kept:
-                self.remove_tree(staging.folder)
-            for one in made:
-                with contextlib.suppress(OSError):
-                    one.rmdir()
+            # What a forked child ends is its parent's, and goes on there.
+            if os.getpid() == owner:
+                self._end_staging(staging, made, abandoned=interrupted)
+
+    def _end_staging(self, staging: Staging, made: list[Path], *, abandoned: bool) -> None:
+        if abandoned:
+            self._abandon([staging.folder, *staging.donors])
+        else:
+            staging.drop_donors()
+        if staging.folder.exists() and not staging.kept:
+            self.remove_tree(staging.folder)
+        for one in made:
+            with contextlib.suppress(OSError):
+                one.rmdir()
 
     def _abandon(self, folders: list[Path]) -> None:
         for one in folders:
@@ -327,14 +333,17 @@ class Disk:
             return
         with explained(folder):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(handle)
-            except OSError as exc:
-                # Some network file systems cannot flush a folder; they do so by themselves.
-                if exc.errno not in syscalls.NO_SUCH_CALL:
-                    raise
-            finally:
-                os.close(handle)
+        try:
+            os.fsync(handle)
+        except OSError as exc:
+            # Some network file systems cannot flush a folder; they do so by themselves.
+            if exc.errno not in syscalls.NO_SUCH_CALL:
+                raise StorageError(
+                    f"{folder} cannot be flushed: {exc.strerror}. Whether what was written there "
+                    "survives a power cut is not known; look at the disk, then do it again."
+                ) from exc
+        finally:
+            os.close(handle)
 
     # -- writers among themselves ----------------------------------------------------------
 

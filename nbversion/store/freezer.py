@@ -90,12 +90,16 @@ class Freezer:
     known : mapping
         Bare digests of files of the source that need not be read.
     progress : Progress
+    trusting : bool
+        Whether a frozen file that keeps its mark is shared without hashing it again. Not where the
+        original goes away afterwards.
     """
 
     staging: Staging
     shelves: Iterable[Shelf] = ()
     known: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = SILENT
+    trusting: bool = True
     stored: Stored = field(default_factory=Stored)
     # The marks of the frozen files, and of those files of the source that were read.
     frozen: Seen = field(default_factory=Seen)
@@ -125,12 +129,15 @@ class Freezer:
             raise _explained(exc, source, size) from exc.__cause__
         for path in source.directories:
             self.staging.make_folder(path)
-        source.require_unchanged(self.read)
+        # What was not read was believed to be as listed, so it must still be.
+        marks = source.marks
+        believed = {path: marks[path] for path in self.known if path in marks}
+        source.require_unchanged({**believed, **self.read})
         return sorted_files(files)
 
     def _freeze_all(self, source: Source) -> list[FrozenFile]:
         work = self._work
-        linked = self._link_unchanged()
+        linked = self._link_unchanged() if self.trusting else []
         done = {one.path for one in linked}
         rest = [path for path in source.items if path not in done]
         if self._stock.is_empty and not self.staging.donors:
@@ -263,7 +270,8 @@ class Freezer:
         self, existing: str, seen: tuple[int, ...] | None, path: str, sha256: str, size: int
     ) -> bool:
         mark = mark_of(existing)._replace(ctime_ns=0)
-        if mark != seen and not self._intact(existing, sha256, size):
+        touched = mark != seen or not self.trusting
+        if touched and not self._intact(existing, sha256, size):
             return False
         if not self._stock.give_out(mark.ino):
             return False
@@ -291,6 +299,8 @@ class Freezer:
 
     def _resume(self, path: str, sha256: str, size: int) -> bool:
         for staged in self._staged(path, size):
+            if not self._stock.give_out(mark_of(staged).ino):
+                continue
             if self._intact(staged, sha256, size) and self.staging.take(staged, path):
                 self._keep(path, "resumed", mark_of(self.staging.folder / path), sha256)
                 return True

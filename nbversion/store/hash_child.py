@@ -63,7 +63,7 @@ class HashChild:
             b"%s\0%d\0%s" % (os.fsencode(path), size, sha256.encode())
             for path, size, sha256 in self.files
         )
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError):
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-X", "utf8", __file__],
                 stdin=subprocess.PIPE,

@@ -74,7 +74,7 @@ def freeze_in_place(
     request = replace(request, name=name, version=str(version), source=request.source or folder)
     project.prepare()
     with project.disk.stage(project.root / SNAPSHOTS) as staging:
-        freezer = snapshots.freezer(staging, name, version, {})
+        freezer = snapshots.freezer(staging, name, version, {}, trusting=False)
         manifest = snapshots.build(freezer, source, request, stated)
         swap(project, staging, manifest, source)
     snapshots.remember_frozen(folder, freezer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from datetime import UTC
 from typing import TYPE_CHECKING
@@ -66,7 +67,9 @@ def quarantine(project: ProjectFolder, lost: Lost, got: str) -> str:
     try:
         moved = disk.set_aside(project.root / lost.path, entry)
     except BaseException:
-        disk.remove_tree(entry)
+        # Once the file is in there the folder stays, whatever failed afterwards.
+        if os.path.lexists(project.root / lost.path):
+            disk.remove_tree(entry)
         raise
     disk.sync_folder((project.root / lost.path).parent)
     return moved.relative_to(project.root).as_posix()

@@ -328,8 +328,13 @@ def _freeze_present(
             return known.manifest, False
     made = catalog.snapshots.freeze_path(
         target,
-        Request(name=manifest.name, notes=f"what {manifest.reference} was restored over"),
+        Request(
+            name=manifest.name,
+            notes=f"what {manifest.reference} was restored over",
+            careful=True,
+        ),
     )
+    made.frozen.verify("Nothing was restored.")
     return made.manifest, made.created
 
 

@@ -32,6 +32,8 @@ class Request:
         Where the content came from, for the record.
     run_id : str or None
         The run that made it.
+    careful : bool
+        Whether to hash everything that is believed otherwise: the original goes away afterwards.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Request:
     tags: tuple[str, ...] = ()
     source: str | None = None
     run_id: str | None = None
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

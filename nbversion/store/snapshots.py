@@ -19,6 +19,7 @@ from nbversion.errors import (
     StorageError,
 )
 from nbversion.formats.manifest import MANIFEST, Manifest, parse_manifest, recall_manifest
+from nbversion.hashing import tree_digest
 from nbversion.names import Version
 from nbversion.store.folder import SNAPSHOTS
 from nbversion.store.freezer import Freezer, Shelf, Stored, hash_some
@@ -178,7 +179,7 @@ class Snapshots:
         names.check_name(request.name, "data set")
         if request.version is not None:
             names.data_version(request.version)
-        known = self._known(source)
+        known = {} if request.careful else self._known(source)
         for _ in range(_RACES):
             same = self._same(source, request, known)
             if same is not None:
@@ -233,10 +234,13 @@ class Snapshots:
         seen = self._index.load(_frozen_key(folder))
         if seen.note and self.spellings(name, Version(version)) == [folder]:
             require_unlinked(self.project, folder)
-            data = self.project.read(path)
-            if seen.note == hashlib.sha256(data).hexdigest():
-                manifest = recall_manifest(data, path, folder, seen.files())
-                return FrozenVersion(self.project, manifest, path), seen
+            with contextlib.suppress(FormatError, NotFoundError):
+                data, files = self.project.read(path), seen.files()
+                if seen.note == hashlib.sha256(data).hexdigest():
+                    manifest = recall_manifest(data, path, folder, files)
+                    # An index that does not hold all files is not believed.
+                    if manifest.digest == tree_digest(files):
+                        return FrozenVersion(self.project, manifest, path), seen
         return self.load(name, version), Seen()
 
     def _same(
@@ -264,6 +268,9 @@ class Snapshots:
             files, read = hash_some(source, unknown, self.project.progress)
             known.update({one.path: one.sha256 for one in files})
             if all(known[path] == sha256 for path, _, sha256 in existing.manifest.files):
+                if request.careful:
+                    existing = self.load(existing.manifest.name, existing.manifest.version)
+                    return None if existing.findings() else existing
                 self._require_present(existing, seen, request)
                 if any(one.mtime_ns < source.listed_ns - RACY_NS for one in read.values()):
                     self._remember(source, known.items(), read)
@@ -280,8 +287,12 @@ class Snapshots:
         """Refuse to give back a version whose frozen files were touched and do not hold."""
         if seen.paths and seen.stand(str(existing.path)):
             return
-        text = hashlib.sha256(self.project.read(existing.manifest_path)).hexdigest()
-        now = Seen(note=text)
+        manifest = existing.manifest
+        existing = self.load(manifest.name, manifest.version)
+        data = self.project.read(existing.manifest_path)
+        ours = existing.manifest_path == f"{manifest.folder}/{MANIFEST}"
+        is_own = ours and not existing.manifest.problem and existing.manifest.dump() == data
+        now = Seen(note=hashlib.sha256(data).hexdigest() if is_own else "")
         for path, _, sha256 in existing.manifest.files:
             now.add(path, (*mark_of(existing.path / path)[:3], 0), sha256)
         existing.verify(
@@ -307,7 +318,10 @@ class Snapshots:
         project.prepare()
         recover(project)
         with project.disk.stage(project.root / SNAPSHOTS, resumable=True) as staging:
-            freezer = self.freezer(staging, request.name, Version(version), known)
+            trusting = not request.careful
+            freezer = self.freezer(
+                staging, request.name, Version(version), known, trusting=trusting
+            )
             manifest = self.build(freezer, source, replace(request, version=version))
             project.disk.publish(staging.folder, project.root / folder)
         self.remember_frozen(folder, freezer)
@@ -320,12 +334,18 @@ class Snapshots:
         self._index.save(_frozen_key(folder), freezer.frozen)
 
     def freezer(
-        self, staging: Staging, name: str, version: Version, known: Mapping[str, str]
+        self,
+        staging: Staging,
+        name: str,
+        version: Version,
+        known: Mapping[str, str],
+        *,
+        trusting: bool = True,
     ) -> Freezer:
-        """Return what copies into `staging`, sharing what older versions hold."""
+        """Return what copies into `staging`, sharing what older versions hold; see `Freezer`."""
         older = [one for one in self.versions(name) if one < version]
         shelves = (self._shelf(name, one) for one in reversed(older[-_LINKABLE:]))
-        return Freezer(staging, shelves, known, self.project.progress)
+        return Freezer(staging, shelves, known, self.project.progress, trusting)
 
     def _before(self, manifest: Manifest) -> str | None:
         """Return the version before, when it was frozen from the same place on disk."""
