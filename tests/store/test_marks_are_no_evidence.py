@@ -16,7 +16,6 @@ from nbversion.project import Project
 from nbversion.store import snapshots, sources, stat_index
 from nbversion.store.stat_index import Seen, StatIndex
 
-
 REAL_RACY_NS = sources.RACY_NS
 
 
@@ -94,9 +93,9 @@ def test_a_forked_child_that_exits_leaves_the_artifacts_of_its_parent(project, r
         if child == 0:
             try:
                 run._files.close()
-            except BaseException:
+                os._exit(0)
+            finally:
                 os._exit(1)
-            os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (one,) = tracking.last_run().record.artifacts
     assert (root / one["path"]).read_text() == "kept"
