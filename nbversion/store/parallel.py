@@ -129,39 +129,47 @@ class Work:
         return done
 
     def _in_threads(self, act: Callable[[Sequence[A]], list[B]], items: Sequence[A]) -> list[B]:
-        try:
-            # 10 ms, and only many files need it.
-            from concurrent.futures import (  # noqa: PLC0415
-                FIRST_EXCEPTION,
-                ThreadPoolExecutor,
-                wait,
-            )
-        except OSError:
-            # No descriptor is left to read it from; then nothing is gained by threads either.
-            return self.run_here(act, items)
-
+        # Not concurrent.futures: an interrupt that reaches its `wait` while it holds the locks of the
+        # futures leaves them locked, and the workers wait for ever.
         chunk = max(1, min(_CHUNK, len(items) // (_WORKERS * 4)))
         parts = [items[at : at + chunk] for at in range(0, len(items), chunk)]
-        pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="nbversion")
+        done: list[list[B]] = [[] for _ in parts]
+        waiting = _turns([*range(len(parts))])[::-1]
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                while not self._stopped:
+                    try:
+                        at = waiting.pop()
+                    except IndexError:
+                        return
+                    done[at] = self._part(act, parts[at])
+            except BaseException as exc:  # noqa: BLE001  # raised below, in the caller's thread
+                errors.append(exc)
+                self._stopped = True
+
+        threads = [threading.Thread(target=work, name=f"nbversion-{at}") for at in range(_WORKERS)]
         try:
-            # Each worker has a stretch of its own: two that make files in one folder wait for one
-            # another (50,000 files on two cores: no faster than one worker, against a third faster).
-            futures = {id(part): pool.submit(self._part, act, part) for part in _turns(parts)}
-            pending = set(futures.values())
-            while pending:
-                done, pending = wait(pending, _LOOK_EVERY_S, return_when=FIRST_EXCEPTION)
-                self.progress.update(self._files, self._done)
-                # What was only stopped by it is no reason.
-                for one in [*done]:
-                    if not isinstance(one.exception(), StoppedError):
-                        one.result()
-            return [result for part in parts for result in futures[id(part)].result()]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(_LOOK_EVERY_S)
+                    self.progress.update(self._files, self._done)
         except BaseException:
             # Whoever interrupts does not wait for a file of 100 GB, nor leaves threads that write.
             self._stopped = True
             raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        self.progress.update(self._files, self._done)
+        # What was only stopped by it is no reason.
+        for error in sorted(errors, key=lambda one: isinstance(one, StoppedError)):
+            raise error
+        return [result for part in done for result in part]
 
 
 def _turns(parts: list[A]) -> list[A]:

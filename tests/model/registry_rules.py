@@ -14,6 +14,8 @@ from .world import MODELS, UNSURE
 
 MODEL_VERSIONS = (None, None, "v0.1.0", "v0.2.0", "v1.0.0", "v0.2.0-dev.2", "v0.2.0-rc.1")
 STAGES = ("production", "production", "staging", "dev", "archived", "prod")
+# A write that fails at one of these is taken back, and what was frozen for it as well.
+BEFORE_PUBLISHED = ("lock", "create", "write", "fsync", "replace")
 UNPINNED = "repo:latest"
 PINNED = f"repo@sha256:{'0' * 64}"
 
@@ -93,6 +95,8 @@ class RegistryRules:
         """Begin with a version of one model, and with a crash in a new project now and then."""
         self.register(handle, "clf", "v0.1.0", 1, fault)
         self.register(handle, "clf", None, 2, None)
+        for version in ("v0.4.0", "v0.5.0", "v0.6.0"):
+            self.register(handle, "clf", version, 3, None)
 
     def _registered(self, model):
         """Return the model, or the one that has a registry."""
@@ -172,6 +176,8 @@ class RegistryRules:
         if as_version is not None and as_version not in frozen and ended in ("", UNSURE):
             there = (world.root / MODELS / model / as_version / "manifest.json").exists()
             assert ended or there, "a release without bytes"
+            if there and world.failed_at in BEFORE_PUBLISHED:
+                assert as_version in {one.version for one in world.log(model)}, "not taken back"
             if there:
                 files = dict(frozen[version].files)
                 world.adopt("model", model, as_version, Frozen(files, derived_from=version))
@@ -229,13 +235,20 @@ class RegistryRules:
             state = world.state(f"{MODELS}/{model}/{version}")
             check_restored(world, handle, fault, f"model:{model}@{version}", kept, state)
 
-    @rule(model=models, kind=st.sampled_from(["chain", "garbage"]))
-    def break_history(self, model, kind):
+    @rule(
+        handle=handles,
+        model=models,
+        pick=picks,
+        kind=st.sampled_from(["chain", "garbage"]),
+        fault=faults,
+    )
+    def break_history(self, handle, model, pick, kind, fault):
+        """Break a registry, see it found and every write refused, and put it back."""
         world = self.world
         model = self._registered(model)
         path = f"{MODELS}/{model}/registry.json"
         # What a claim does to a registry that was broken after the crash is nobody's promise.
-        if path in world.registries or world.futures.get(model):
+        if world.futures.get(model):
             return
         self.count(f"corrupt: {kind} of a history")
         data = (world.root / path).read_bytes()
@@ -246,6 +259,10 @@ class RegistryRules:
         assert broken != data
         (world.root / path).write_bytes(broken)
         world.registries[path] = (data, broken)
+        world.verify(handle)
+        self._promote(handle, fault, model, self._known(model, pick), "production")
+        world.check()
+        world.heal_registries()
 
 
 def _register(project, model, data, version):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -12,7 +13,7 @@ from nbversion.store.snapshot_record import Request
 from nbversion.store.sources import Source
 
 from .oracle import Frozen, next_data_version, order
-from .world import OUTSIDE, RAW, SNAPSHOTS, UNSURE, scan
+from .world import OUTSIDE, RACY_S, RAW, SNAPSHOTS, UNSURE, scan
 
 FILES = tuple(f"{RAW}/{one}" for one in ("x.csv", "a/x.csv", "a/y.csv", "a/s/z.csv", "b/x.csv"))
 FOLDERS = (RAW, f"{RAW}/a", f"{RAW}/b", f"{RAW}/a/s", f"{RAW}/a/empty", f"{RAW}/b/e/f")
@@ -86,7 +87,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def heal(self):
-        if self.world.damage or self.world.registries:
+        if self.world.damage:
             self.count("heal")
             self.world.heal()
 
@@ -100,6 +101,8 @@ class Machine(RuleBasedStateMachine):
         sound = [one for one in world.versions() if not world.state(one)]
         if not sound:
             return
+        if len(world.damage) > 2:
+            world.heal()
         folder = one_of(sound, pick)
         manifest = f"{folder}/manifest.json"
         hashed = sorted(
@@ -198,7 +201,7 @@ class DataRules:
             called,
             content,
             version,
-            lambda run: world.run(
+            lambda: world.run(
                 handle,
                 fault,
                 lambda project: project.snapshot(world.root / path, name=name, version=version),
@@ -215,17 +218,12 @@ class DataRules:
     )
     def snapshot_object(self, handle, content, name, version, fault):
         self.count("snapshot of an object")
-        items = {"table.csv": one_of(CONTENTS, content)}
-        request = Request(name=name, version=version, source="object")
+        frozen = Frozen({"table.csv": one_of(CONTENTS, content)})
         self._freeze(
             name,
-            Frozen(dict(items)),
+            frozen,
             version,
-            lambda run: self.world.run(
-                handle,
-                fault,
-                lambda project: project.catalog.snapshots.freeze(Source(items=items), request),
-            ),
+            lambda: self.world.run(handle, fault, _freezing(name, version, frozen)),
         )
 
     def _freeze(self, name, content, version, call, errors=frozenset()):
@@ -233,7 +231,7 @@ class DataRules:
         refused, target = self._expected(name, content, version)
         errors = errors or refused
         new = not errors and target not in world.data.get(name, {})
-        ended, made = call(None)
+        ended, made = call()
         if ended == UNSURE:
             if new and (world.root / SNAPSHOTS / f"{name}_{target}" / "manifest.json").exists():
                 world.adopt("data", name, target, content)
@@ -270,6 +268,56 @@ class DataRules:
             # The frozen files hold; that there is one more need not be looked for.
             return {"", "IntegrityError"}, existing
         return ({"IntegrityError"}, None) if state else (set(), existing)
+
+    @rule(handle=handles, pick=picks, name=st.sampled_from(NAMES), fault=faults)
+    def snapshot_after_a_change_behind_an_old_time(self, handle, pick, name, fault):
+        """Let the product take a file as read before, and change it so that only the inode tells."""
+        world = self.world
+        there = sorted(one for one, (_, data) in world.mine.items() if data)
+        if not there:
+            return
+        path = one_of(there, pick)
+        folders = sorted(one for one in world.folders if path.startswith(f"{one}/"))
+        where = ((*FOLDERS[:4], *sorted(world.mine))).index(folders[-1])
+        self.snapshot(handle, where, name, None, None)
+        time.sleep(2 * RACY_S)
+        self.snapshot(handle, where, name, None, None)
+        self._change("same size", path, 0)
+        self.snapshot(handle, where, name, None, fault)
+
+    @rule(
+        handle=handles,
+        content=picks,
+        name=st.sampled_from(NAMES[1:]),
+        version=st.sampled_from(DATA_VERSIONS),
+        step=st.integers(1, 24),
+    )
+    def snapshot_in_a_race(self, handle, content, name, version, step):
+        """Freeze while the other handle takes the same version in the middle of it."""
+        world = self.world
+        mine = Frozen({"table.csv": one_of(CONTENTS, content)})
+        errors, target = self._expected(name, mine, version)
+        if errors or target in world.data.get(name, {}):
+            return
+        self.count("snapshot in a race")
+        theirs = Frozen({"table.csv": b"theirs"})
+        others = []
+
+        def meanwhile():
+            others.append(world.run(1 - handle, None, _freezing(name, target, theirs))[0])
+
+        world.handles[handle].catalog.project.disk.meanwhile = meanwhile
+        ended, made = world.run(handle, ("race", step), _freezing(name, version, mine))
+        if others == [""]:
+            world.adopt("data", name, target, theirs)
+            assert version is None or ended == "ConflictError"
+            target = next_data_version(world.used(name)) if version is None else None
+        else:
+            # Too late, or not at all: then it was refused.
+            assert others in ([], ["ConflictError"])
+        if target is not None:
+            assert (ended, made.reference, made.created) == ("", f"{name}_{target}", True)
+            world.adopt("data", name, target, mine)
 
     @rule(
         name=st.sampled_from(NAMES[1:]),
@@ -330,6 +378,13 @@ class DataRules:
         kept = world.data[name][version]
         folder = f"{SNAPSHOTS}/{name}_{version}"
         check_restored(world, handle, fault, f"data:{name}_{version}", kept, world.state(folder))
+
+
+def _freezing(name, version, frozen):
+    """Return the call that freezes an object's bytes."""
+    request = Request(name=name, version=version, source="object")
+    source = Source(items=dict(frozen.files))
+    return lambda project: project.catalog.snapshots.freeze(source, request)
 
 
 def check_restored(world, handle, fault, reference, kept, state):

@@ -16,11 +16,13 @@ from nbversion.errors import NbversionError, StorageError
 from nbversion.process import owner_mark
 from nbversion.project import Project
 
-from .oracle import Ledger, content_digest, is_release, order, record_digest
+from .oracle import Entry, Ledger, content_digest, is_release, order, record_digest
 
 SNAPSHOTS, MODELS, RAW = "data/snapshots", "models", "data/raw"
 OUTSIDE = ("manifest.json", "model_card.md")
 GIT_FILES = (".gitignore", ".gitattributes")
+# How old a file must be for its times to tell a change: more than a tick of a local disk's clock.
+RACY_S = 0.011
 # How a call ended during which a writing primitive failed: the old state or the new one holds.
 UNSURE = "unsure"
 # Taking something back is itself writing: when that fails, something may stay.
@@ -39,6 +41,7 @@ class DoomedDisk(Disk):
     kind = ""
     hit = ""
     dead = False
+    meanwhile = None
 
     def step(self, primitive, path):
         if self.dead:
@@ -46,6 +49,10 @@ class DoomedDisk(Disk):
         self.left -= 1
         if self.left == 0:
             self.hit = primitive
+            if self.kind == "race":
+                self.meanwhile()
+                self.hit = ""
+                return
             if self.kind == "kill":
                 self.dead = True
                 raise DiedError
@@ -122,6 +129,7 @@ class World:
         self.store = {}  # path -> (mode, bytes) of everything frozen, as it should be on disk now
         self.intact = {}  # the same before any damage
         self.damage = {}  # path -> kind
+        self.failed_at = ""  # the primitive that failed in the last call, which lived on
         self.registries = {}  # path -> the bytes of a broken registry, intact and as they are
 
     def _open(self):
@@ -135,7 +143,7 @@ class World:
         project = self.handles[handle]
         disk = project.catalog.project.disk
         before = self.leftovers()
-        ended, value = "", None
+        ended, value, self.failed_at = "", None, ""
         try:
             with disk.failing(fault):
                 value = call(project)
@@ -151,14 +159,16 @@ class World:
             self.reopen(handle)
         elif disk.hit:
             self.tally["failed writes"] += 1
+            self.failed_at = disk.hit
             assert disk.hit in TAKING_BACK or self.leftovers() <= before, disk.hit
+            self._bury()
             ended = UNSURE if ended else ""
         else:
             assert self.leftovers() <= before, (ended, self.leftovers())
         return ended, value
 
     def _bury(self):
-        """Give what the dead process left the mark of one that has ended, as its number has not."""
+        """Give what a process left the mark of one that has ended, for ours never does."""
         alive = owner_mark()
         gone = f"{alive.rpartition('-')[0]}-1"
         for folder, folders, files in os.walk(self.root):
@@ -331,9 +341,12 @@ class World:
             else:
                 (self.root / path).unlink()
                 del self.store[path]
+        self.damage = {}
+
+    def heal_registries(self):
         for path, (data, _) in self.registries.items():
             (self.root / path).write_bytes(data)
-        self.damage, self.registries = {}, {}
+        self.registries = {}
 
     # -- what must always hold -------------------------------------------------------------
 
@@ -412,8 +425,7 @@ class World:
 
 
 def log_of(history):
-    keys = ("action", "version", "from_stage", "to_stage", "displaced", "image", "comment")
-    return [tuple(one.get(key) for key in keys) for one in history]
+    return [Entry(*(one.get(key) for key in Entry._fields)) for one in history]
 
 
 def scan(base):

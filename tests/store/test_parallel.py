@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -93,3 +95,32 @@ def test_work_in_one_thread_tells_as_well(monkeypatch):
     notes = Notes()
     Work("Hashing", notes, 0).run(lambda item: item, range(600))
     assert [one[1] for one in notes.told] == [256, 512, 600]
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from nbversion.store import parallel
+parallel._WORKERS, parallel._LOOK_EVERY_S = 2, 0.0001
+main = threading.main_thread().ident
+for at in range(200):
+    timer = threading.Timer(0.0005 * (at % 7), signal.pthread_kill, (main, signal.SIGINT))
+    try:
+        timer.start()
+        parallel.in_parallel(lambda item: time.sleep(0.0005), range(100))
+        time.sleep(1)
+    except KeyboardInterrupt:
+        pass
+    timer.join()
+print("done", threading.active_count())
+"""
+
+
+def test_an_interrupt_at_any_moment_ends_the_work_and_all_its_threads():
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "done 1\n", done.stderr
