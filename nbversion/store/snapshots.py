@@ -26,8 +26,8 @@ from nbversion.store.freezer import Freezer, Shelf, Stored, hash_some
 from nbversion.store.frozen import FrozenVersion, load_version, require_unlinked
 from nbversion.store.in_place import check_stated, freeze_in_place, recover
 from nbversion.store.snapshot_record import Request, Snapshot, collisions, notes_stand
-from nbversion.store.sources import RACY_NS, list_source, mark_of
-from nbversion.store.stat_index import Seen, StatIndex, trusted
+from nbversion.store.sources import list_source, mark_of
+from nbversion.store.stat_index import MAPPED_NS, Seen, StatIndex, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -272,7 +272,7 @@ class Snapshots:
                     existing = self.load(existing.manifest.name, existing.manifest.version)
                     return None if existing.findings() else existing
                 self._require_present(existing, seen, request)
-                if any(one.mtime_ns < source.listed_ns - RACY_NS for one in read.values()):
+                if any(one.mtime_ns < source.listed_ns - MAPPED_NS for one in read.values()):
                     self._remember(source, known.items(), read)
                 return existing
         if request.version is None:

@@ -37,9 +37,8 @@ _TRIES = 3
 # Up to here a file is read into memory at once: three calls and no copy in pieces.
 SMALL = 1 << 18
 # As git does: a file that was written to this shortly before it was looked at may be written to once
-# more and keep its times. They tick slowly (2 s on FAT), and a write through a memory map changes them
-# only when the page was clean: the kernel cleans it after 35 s.
-RACY_NS = 40_000_000_000
+# more and keep its times, because those tick slowly (2 s on FAT).
+RACY_NS = 2_000_000_000
 _SHOWN = 10
 
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from nbversion.store.sources import Mark
 
 _FORMAT = f"nbversion index 3 {sys.byteorder}"
+# A write through a memory map changes a file's time only when the page was clean, and the kernel
+# cleans it 35 s after the first write.
+MAPPED_NS = 40_000_000_000
 _MARK = struct.Struct("=4q")
 _DIGEST = 32
 _CHUNK = 4096
@@ -181,8 +184,8 @@ def trusted(files: Iterable[tuple[str, Mark, str]], listed_ns: int) -> Seen:
     What was written to so shortly before that it may be written to again with the same times is left
     out, as git does.
     """
-    latest = listed_ns - RACY_NS
-    return seen_of([one for one in files if one[1][2] < latest and one[1][3] < latest])
+    written, touched = listed_ns - MAPPED_NS, listed_ns - RACY_NS
+    return seen_of([one for one in files if one[1][2] < written and one[1][3] < touched])
 
 
 def seen_of(files: Sequence[tuple[str, tuple[int, ...], str]]) -> Seen:

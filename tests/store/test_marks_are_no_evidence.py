@@ -16,14 +16,20 @@ from nbversion.project import Project
 from nbversion.store import snapshots, sources, stat_index
 from nbversion.store.stat_index import Seen, StatIndex
 
-REAL_RACY_NS = sources.RACY_NS
+REAL = (sources.RACY_NS, stat_index.MAPPED_NS)
 
 
 @pytest.fixture(autouse=True)
 def settled(monkeypatch):
     """Every file is old enough to be believed unchanged."""
-    for module in (snapshots, sources, stat_index):
-        monkeypatch.setattr(module, "RACY_NS", -(10**12))
+    believe(monkeypatch, -(10**12), -(10**12))
+
+
+def believe(monkeypatch, racy, mapped):
+    for module in (sources, stat_index):
+        monkeypatch.setattr(module, "RACY_NS", racy)
+    for module in (snapshots, stat_index):
+        monkeypatch.setattr(module, "MAPPED_NS", mapped)
 
 
 def rot(path):
@@ -166,8 +172,7 @@ def test_an_index_without_all_files_is_not_believed(project, raw, root):
 
 
 def test_a_write_through_a_memory_map_is_not_believed_away(project, root, monkeypatch):
-    for module in (snapshots, sources, stat_index):
-        monkeypatch.setattr(module, "RACY_NS", REAL_RACY_NS)
+    believe(monkeypatch, *REAL)
     path = root / "map.bin"
     path.write_bytes(b"one")
     with path.open("r+b") as handle, mmap.mmap(handle.fileno(), 3) as mapped:

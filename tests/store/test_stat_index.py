@@ -6,9 +6,9 @@ import time
 import pytest
 
 from nbversion.hashing import BLOCK
-from nbversion.store import stat_index
+from nbversion.store import snapshots, stat_index
 from nbversion.store.sources import RACY_NS, Mark, mark_of
-from nbversion.store.stat_index import Seen, StatIndex, trusted
+from nbversion.store.stat_index import MAPPED_NS, Seen, StatIndex, trusted
 
 A, B = "a" * 64, "b" * 64
 OLD = Mark(7, 100, 10**18, 10**18)
@@ -37,6 +37,8 @@ def settle(path):
 def settled(monkeypatch):
     """Let every file be old enough to be remembered at once."""
     monkeypatch.setattr(stat_index, "RACY_NS", -RACY_NS)
+    for module in (snapshots, stat_index):
+        monkeypatch.setattr(module, "MAPPED_NS", -RACY_NS)
 
 
 def test_what_was_seen_is_known_until_a_mark_changes(index):
@@ -54,9 +56,9 @@ def test_what_was_seen_is_known_until_a_mark_changes(index):
 
 def test_what_was_written_to_just_before_is_not_kept(index):
     now = 10**18
-    young = OLD._replace(mtime_ns=now - RACY_NS)
-    touched = OLD._replace(mtime_ns=1, ctime_ns=now)
-    old = OLD._replace(mtime_ns=now - RACY_NS - 1, ctime_ns=now - RACY_NS - 1)
+    young = OLD._replace(mtime_ns=now - MAPPED_NS, ctime_ns=1)
+    touched = OLD._replace(mtime_ns=1, ctime_ns=now - RACY_NS)
+    old = OLD._replace(mtime_ns=now - MAPPED_NS - 1, ctime_ns=now - RACY_NS - 1)
     kept = trusted([("young", young, A), ("touched", touched, A), ("old", old, A)], now)
     assert kept.paths == ["old"]
     index.save("k", kept)
