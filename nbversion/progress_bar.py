@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from nbversion.render.amounts import human_count
@@ -37,6 +38,8 @@ class Bar(Progress):
             unit_divisor=1024,
             delay=_AFTER_S,
             leave=False,
+            # A terminal that does not know its width would get an empty line.
+            ncols=None if self._notebook else shutil.get_terminal_size().columns,
             # Where standard error is no terminal, a log would fill with bars.
             disable=False if self._notebook else None,
         )

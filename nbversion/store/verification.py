@@ -181,6 +181,8 @@ class Verification(Shown):
 
     def _closing(self) -> list[str]:
         notes = []
+        if not self.checked:
+            notes.append("There is nothing to verify in this project: is it the right folder?")
         if len(self.findings) > _SHOWN:
             notes.append(f"{len(self.findings) - _SHOWN} more findings; see all with --json.")
         if self.repairs:
