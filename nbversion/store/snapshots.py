@@ -26,8 +26,8 @@ from nbversion.store.freezer import Freezer, Shelf, Stored, hash_some
 from nbversion.store.frozen import FrozenVersion, load_version, require_unlinked
 from nbversion.store.in_place import check_stated, freeze_in_place, recover
 from nbversion.store.snapshot_record import Request, Snapshot, collisions, notes_stand
-from nbversion.store.sources import list_source, mark_of
-from nbversion.store.stat_index import MAPPED_NS, Seen, StatIndex, trusted
+from nbversion.store.sources import RACY_NS, mark_of
+from nbversion.store.stat_index import Seen, StatIndex, list_settled, trusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -166,7 +166,7 @@ class Snapshots:
                 f"{path} holds the store itself ({SNAPSHOTS}). Keep what you freeze beside it, in "
                 "data/raw for instance. Nothing was written."
             )
-        source = list_source(path, ignore=self.project.settings.ignore)
+        source = list_settled(path, ignore=self.project.settings.ignore)
         name = request.name or names.fit_name(path.stem if path.is_file() else path.name)
         # A folder above may have a name that no text can hold.
         told = request.source or os.fsencode(self.project.describe(path)).decode(
@@ -222,7 +222,8 @@ class Snapshots:
         if source.base:
             marks = source.marks
             each = ((path, read.get(path, marks[path]), sha256) for path, sha256 in files)
-            self._index.save(_source_key(source), trusted(each, source.listed_ns))
+            kept = trusted(each, source.listed_ns, settled=source.settled)
+            self._index.save(_source_key(source), kept)
 
     def _recall(self, name: str, version: str) -> tuple[FrozenVersion, Seen]:
         """Return one version and the marks of its files, by the index where that still fits.
@@ -272,7 +273,7 @@ class Snapshots:
                     existing = self.load(existing.manifest.name, existing.manifest.version)
                     return None if existing.findings() else existing
                 self._require_present(existing, seen, request)
-                if any(one.mtime_ns < source.listed_ns - MAPPED_NS for one in read.values()):
+                if any(one.mtime_ns < source.listed_ns - RACY_NS for one in read.values()):
                     self._remember(source, known.items(), read)
                 return existing
         if request.version is None:

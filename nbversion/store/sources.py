@@ -74,6 +74,8 @@ class Source:
         Lists the folder once more, when one of `folders` has another mark than then.
     folders : mapping
         Every folder that was listed, by path on disk.
+    settled : bool
+        Whether the disk was flushed before the listing.
     """
 
     items: Mapping[str, str | Path | bytes | Mark]
@@ -84,6 +86,7 @@ class Source:
     listed_ns: int = 0
     again: Callable[[], Source] | None = None
     folders: Mapping[str, Mark] = field(default_factory=dict)
+    settled: bool = False
 
     @property
     def marks(self) -> Mapping[str, Mark]:

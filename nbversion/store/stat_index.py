@@ -15,20 +15,22 @@ import os
 import struct
 import sys
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from nbversion.errors import NbversionError
 from nbversion.formats.file_list import FrozenFile, sorted_files
 from nbversion.store.folder import CACHE
-from nbversion.store.sources import RACY_NS
+from nbversion.store.sources import RACY_NS, list_source
+from nbversion.syscalls import sync_filesystem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from nbversion.store.folder import ProjectFolder
-    from nbversion.store.sources import Mark
+    from nbversion.store.sources import Mark, Source
 
 _FORMAT = f"nbversion index 3 {sys.byteorder}"
 # A write through a memory map changes a file's time only when the page was clean, and the kernel
@@ -178,13 +180,38 @@ class StatIndex:
         return f"{CACHE}/index/{name}"
 
 
-def trusted(files: Iterable[tuple[str, Mark, str]], listed_ns: int) -> Seen:
+def list_settled(path: Path, *, ignore: Collection[str]) -> Source:
+    """List a source so that later writes to its files can be told by their times.
+
+    Where a file is young, the disk is flushed first: that cleans the pages of memory maps.
+    """
+    source = list_source(path, ignore=ignore)
+    young = source.listed_ns - MAPPED_NS
+    if all(mark.mtime_ns < young for mark in source.marks.values()):
+        return source
+    try:
+        handle = os.open(source.folder, os.O_RDONLY)
+    except OSError:
+        return source
+    try:
+        settled = sync_filesystem(handle)
+    except OSError:
+        return source
+    finally:
+        os.close(handle)
+    return replace(list_source(path, ignore=ignore), settled=True) if settled else source
+
+
+def trusted(
+    files: Iterable[tuple[str, Mark, str]], listed_ns: int, *, settled: bool = False
+) -> Seen:
     """Return what may be kept of a user's files that were listed at `listed_ns`.
 
     What was written to so shortly before that it may be written to again with the same times is left
     out, as git does.
     """
-    written, touched = listed_ns - MAPPED_NS, listed_ns - RACY_NS
+    touched = listed_ns - RACY_NS
+    written = touched if settled else listed_ns - MAPPED_NS
     return seen_of([one for one in files if one[1][2] < written and one[1][3] < touched])
 
 

@@ -23,10 +23,9 @@ def make_world(tmp_path, monkeypatch):
     monkeypatch.setattr(syscalls, "sync_file", lambda _: None)
     monkeypatch.setattr(syscalls, "sync_filesystem", lambda _: True)
     # With the real margin nothing here would get old enough to be taken as read before.
-    for module in (sources, stat_index):
+    for module in (snapshots, sources, stat_index):
         monkeypatch.setattr(module, "RACY_NS", int(RACY_S * 1e9))
-    for module in (snapshots, stat_index):
-        monkeypatch.setattr(module, "MAPPED_NS", int(RACY_S * 1e9))
+    monkeypatch.setattr(stat_index, "MAPPED_NS", int(RACY_S * 1e9))
     numbers = itertools.count()
     return lambda: World(tmp_path / f"world-{next(numbers)}", _DONE)
 

@@ -26,10 +26,9 @@ def settled(monkeypatch):
 
 
 def believe(monkeypatch, racy, mapped):
-    for module in (sources, stat_index):
+    for module in (snapshots, sources, stat_index):
         monkeypatch.setattr(module, "RACY_NS", racy)
-    for module in (snapshots, stat_index):
-        monkeypatch.setattr(module, "MAPPED_NS", mapped)
+    monkeypatch.setattr(stat_index, "MAPPED_NS", mapped)
 
 
 def rot(path):

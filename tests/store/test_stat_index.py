@@ -36,9 +36,9 @@ def settle(path):
 @pytest.fixture
 def settled(monkeypatch):
     """Let every file be old enough to be remembered at once."""
-    monkeypatch.setattr(stat_index, "RACY_NS", -RACY_NS)
     for module in (snapshots, stat_index):
-        monkeypatch.setattr(module, "MAPPED_NS", -RACY_NS)
+        monkeypatch.setattr(module, "RACY_NS", -RACY_NS)
+    monkeypatch.setattr(stat_index, "MAPPED_NS", -RACY_NS)
 
 
 def test_what_was_seen_is_known_until_a_mark_changes(index):
