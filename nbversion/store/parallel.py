@@ -163,7 +163,8 @@ class Work:
             raise
         finally:
             for thread in threads:
-                if thread.ident is not None:
+                # One that never began cannot be waited for.
+                with contextlib.suppress(RuntimeError):
                     thread.join()
         self.progress.update(self._files, self._done)
         # What was only stopped by it is no reason.

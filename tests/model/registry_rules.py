@@ -194,7 +194,13 @@ class RegistryRules:
         world = self.world
         model = self._registered(model)
         self.count("rollback" if pick is None else "rollback --to")
-        to = None if pick is None else self._known(model, pick)
+        to = None
+        if pick is not None:
+            # Most often what served before, for going there and back is where the rules are subtle.
+            served = {
+                one.version for one in world.ledger(model).log if one.to_stage == "production"
+            }
+            to = one_of(sorted(served), pick) if served and pick % 3 else self._known(model, pick)
         unsound = world.unsound(model)
         ended, _ = world.run(
             handle, fault, lambda project: project.rollback(model, to=to, comment=comment)

@@ -310,13 +310,14 @@ class DataRules:
         ended, made = world.run(handle, ("race", step), _freezing(name, version, mine))
         if others == [""]:
             world.adopt("data", name, target, theirs)
-            assert version is None or ended == "ConflictError"
+            assert version is None or ended == "ConflictError", made
             target = next_data_version(world.used(name)) if version is None else None
         else:
             # Too late, or not at all: then it was refused.
             assert others in ([], ["ConflictError"])
         if target is not None:
-            assert (ended, made.reference, made.created) == ("", f"{name}_{target}", True)
+            assert ended == "", (made, others)
+            assert (made.reference, made.created) == (f"{name}_{target}", True)
             world.adopt("data", name, target, mine)
 
     @rule(

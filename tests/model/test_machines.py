@@ -51,4 +51,4 @@ def test_registries_are_what_the_model_says_after_every_step(make_world):
 
 
 def test_a_whole_project_is_what_the_model_says_after_every_step(make_world):
-    run(Whole, make_world, examples=60)
+    run(Whole, make_world, examples=40)

@@ -150,7 +150,7 @@ class World:
         except DiedError:
             ended = UNSURE
         except NbversionError as exc:
-            ended = type(exc).__name__
+            ended, value = type(exc).__name__, exc
         if disk.dead:
             ended = UNSURE
             self.tally["crashes"] += 1

@@ -107,10 +107,12 @@ for at in range(200):
     try:
         timer.start()
         parallel.in_parallel(lambda item: time.sleep(0.0005), range(100))
-        time.sleep(1)
+        time.sleep(5)
     except KeyboardInterrupt:
         pass
     timer.join()
+# One that was interrupted while it was started ends by itself.
+time.sleep(0.5)
 print("done", threading.active_count())
 """
 
